@@ -1,0 +1,59 @@
+/*
+ * Hugging Face folders: config.json, model.safetensors (or its shards by
+ * model.safetensors.index.json), vocab.txt.
+ */
+#ifndef RETORT_HF_H
+#define RETORT_HF_H
+
+#include "retort/mem.h"
+#include "retort/safetensors.h"
+#include "retort/strbuf.h"
+
+#define HF_LAYERS_MAX 256
+#define HF_HEADS_MAX 256
+
+/* BERT's config.json, as far as numbers depend on it. All sizes were checked to be sane (>= 1,
+ * bounded, width divisible by heads); unknown members are ignored; what we cannot honour (another
+ * model_type, relative positions, another activation) is an error that names it. */
+struct hf_config {
+    int64_t layers, width, heads, ffn, vocab, positions, types;
+    double eps;
+    double dropout;           /* hidden_dropout_prob */
+    double attention_dropout; /* attention_probs_dropout_prob */
+    double classifier_dropout; /* -1: null in the file, so `dropout` is used */
+    double init_range;
+    int64_t pad_id;
+    enum { HF_GELU, HF_RELU } activation;
+    /* After physical removal layers differ; 0 .. heads-1 as kept, in the numbering of the full model. Written as
+     * "pruned_heads" (transformers) and, for feed-forward neurons, "retort_ffn". */
+    int64_t heads_kept[HF_LAYERS_MAX];
+    int32_t *head_ids[HF_LAYERS_MAX]; /* in the arena; NULL: all */
+    int64_t ffn_kept[HF_LAYERS_MAX];
+    const char *architecture; /* "BertForSequenceClassification" or NULL */
+    int64_t labels;           /* of the head, 0 if none is named */
+    const char **label_names; /* id2label, or NULL */
+    const char *problem;      /* problem_type, or NULL */
+    bool lower_case;          /* of tokenizer_config.json; true if there is none */
+};
+
+/* Strings and lists live in `arena`. `name` is what messages call the text. */
+int hf_config_parse(struct hf_config *cfg, const char *json, int64_t len, const char *name,
+                    struct arena *arena, struct err *err);
+int hf_config_write(const struct hf_config *cfg, struct strbuf *out, struct err *err);
+/* All heads, all neurons, everything else zero: then fill in the sizes. */
+void hf_config_defaults(struct hf_config *cfg);
+
+/* An open folder: its configuration and all its tensors, through one lookup. */
+struct hf_folder;
+int hf_open(struct hf_folder **out, const char *dir, struct err *err);
+void hf_close(struct hf_folder *folder);
+const struct hf_config *hf_folder_config(const struct hf_folder *folder);
+int64_t hf_folder_count(const struct hf_folder *folder);
+const struct safetensors_entry *hf_folder_at(const struct hf_folder *folder, int64_t i);
+const struct safetensors_entry *hf_folder_find(const struct hf_folder *folder, const char *name);
+const char *hf_folder_vocab(const struct hf_folder *folder); /* path of vocab.txt, or NULL */
+
+/* SHA-256 over what decides the numbers: config.json, the weights' files, vocab.txt, tokenizer_config.json. */
+int hf_digest(char out[65], const char *dir, struct err *err);
+
+#endif

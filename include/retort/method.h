@@ -1,0 +1,56 @@
+/*
+ * Methods: one file in methods/ and one line METHOD(name) in methods/list.def.
+ *
+ *     const struct method method_prune_heads = {
+ *         .name = "prune/heads", .summary = "...", .paper = "...", .version = 1,
+ *         .options = options, .options_size = sizeof(struct options), .inputs = inputs,
+ *         .outputs = OUTPUT_MODEL, .run = run,
+ *     };
+ *
+ * Help, checks, the JSON Schema, `retort list methods` and the manual follow from the row.
+ */
+#ifndef RETORT_METHOD_H
+#define RETORT_METHOD_H
+
+#include "retort/option.h"
+#include "retort/stage.h"
+
+/* Kinds of artifacts, as bits: what an input takes, what a method gives. */
+enum kind {
+    KIND_MODEL = 1,  /* a run with /model, or a Hugging Face folder */
+    KIND_TASK = 2,   /* a task's name */
+    KIND_SCORES = 4, /* /scores/...: importance, ablation */
+    KIND_EVAL = 8,   /* /eval/...: predictions and metrics */
+    KIND_STATS = 16, /* /stats/...: correlations, summaries */
+};
+
+struct input {
+    const char *name; /* key in the spec */
+    unsigned kinds;
+    bool required;
+    bool many; /* takes a list, or all points of `over` */
+    const char *help;
+};
+#define INPUT_END {0}
+
+struct method {
+    const char *name;
+    const char *summary; /* one line */
+    const char *paper;   /* "Michel, Levy & Neubig 2019 (arXiv:1905.10650)" or NULL */
+    int64_t version;     /* numeric version: raise it when the numbers change; part of the job's id */
+    const struct option *options;
+    size_t options_size;
+    const struct input *inputs;
+    unsigned outputs; /* bits of enum kind */
+    bool uses_seed;   /* if not, the seed is not in the id, and equal jobs of all seeds merge */
+    bool impure;      /* latency, an endpoint: the id holds a nonce */
+    int (*run)(struct stage *st); /* 0 or -1 with st->err */
+    /* Further checks of parsed options ("n:m needs m >= n"): 0, or -1 with a message. May be NULL. */
+    int (*check)(const void *options, struct err *err);
+};
+
+/* The registry, NULL-terminated in the order of list.def; by name, or NULL. */
+const struct method *const *method_list(void);
+const struct method *method_find(const char *name);
+
+#endif

@@ -1,0 +1,134 @@
+/*
+ * Operations. One row each in the op table (engine/tensor/ops.c): shape rule, forward, backward,
+ * implementations best first, plain-C ref last.
+ *
+ * Unless said otherwise tensors are of the tape's real type. Rows are independent: a row of an
+ * output is the same bits whatever other rows there are. Sums have a fixed order, whatever the threads.
+ */
+#ifndef RETORT_OPS_H
+#define RETORT_OPS_H
+
+#include "retort/rng.h"
+#include "retort/tensor.h"
+
+/* y = x w' + b.  x (N, I), w (O, I), b (O) or NULL -> (N, O). Products in the tape's compute type. */
+struct tensor *linear(struct tape *tape, struct tensor *x, struct tensor *w, struct tensor *b);
+
+/* a + b, a * b, elementwise: equal shapes, or b is a row (C) added to every row of a. */
+struct tensor *add(struct tape *tape, struct tensor *a, struct tensor *b);
+struct tensor *mul(struct tape *tape, struct tensor *a, struct tensor *b);
+/* x * factor. */
+struct tensor *scale(struct tape *tape, struct tensor *x, double factor);
+/* Sum and mean of all elements: a scalar, in double inside, fixed order. */
+struct tensor *sum_all(struct tape *tape, struct tensor *x);
+struct tensor *mean_all(struct tape *tape, struct tensor *x);
+/* The same elements under another shape. */
+struct tensor *reshape(struct tape *tape, struct tensor *x, struct shape shape);
+
+/* 0.5 x (1 + erf(x / sqrt(2))): Hendrycks & Gimpel 2016, the exact form that BERT uses. */
+struct tensor *gelu(struct tape *tape, struct tensor *x);
+struct tensor *relu(struct tape *tape, struct tensor *x);
+struct tensor *tanh_act(struct tape *tape, struct tensor *x);
+
+/* (x - mean) / sqrt(var + eps) * gamma + beta over the last axis; biased variance. Ba et al. 2016. */
+struct tensor *layernorm(struct tape *tape, struct tensor *x, struct tensor *gamma,
+                         struct tensor *beta, double eps);
+
+/* exp(x) / sum over the last axis; log of it. */
+struct tensor *softmax(struct tape *tape, struct tensor *x);
+struct tensor *log_softmax(struct tape *tape, struct tensor *x);
+
+/* table (V, C), ids i32 (N) -> (N, C). Ids out of range fail the tape. The gradient is summed in token
+ * order. */
+struct tensor *embedding(struct tape *tape, struct tensor *table, const struct tensor *ids);
+
+/* Rows `index` i32 (M) of x (N, C) -> (M, C). */
+struct tensor *take_rows(struct tape *tape, struct tensor *x, const struct tensor *index);
+
+/*
+ * Where in the data a packed row stands, so that dropout does not depend on the batch it is in.
+ * Row r is token position[r] of the example example[r]; both i32 (N).
+ */
+struct rows {
+    int64_t n;
+    const int32_t *example;
+    const int32_t *position;
+};
+
+/* Which stream a dropout draws from: rng_streamf(seed, "dropout/<site>/<step>"). */
+struct dropout_key {
+    uint64_t seed;
+    const char *site;
+    int64_t step;
+};
+
+/*
+ * x with each element zeroed with probability p, the others divided by 1 - p. Element (row r,
+ * channel c) uses 32 bits of draw number ((example[r] * 2^16 + position[r]) * 2^16 + c / 2) of the
+ * stream (low half for even c, high half for odd c), kept if bits >= p * 2^32. Nothing happens with p = 0 or a
+ * tape without TAPE_DROPOUT. x (N, C).
+ */
+struct tensor *dropout(struct tape *tape, struct tensor *x, double p,
+                       const struct rows *rows, const struct dropout_key *key);
+
+/*
+ * Scaled dot-product attention per sequence and head (Vaswani et al. 2017, eq. 1), with gates
+ * (Michel et al. 2019): sequence b has the rows offsets[b] .. offsets[b+1] - 1;
+ *
+ *     P = softmax(q k' / sqrt(D)),  c = dropout(P) v,  out[:, h*D .. h*D + D) = gate[b, h] * c
+ *
+ * q, k, v (N, H*D); gates (B, H) or (H) or NULL (all 1); offsets i32 (B + 1). -> (N, H*D).
+ * Multiplying by a gate of 1 is exact. The gradient of gate[b, h] is sum_t c_t . dL/d(gated c_t).
+ * Dropout of P[i, j] in head h of example e at positions i, j uses the stream of `key`, draw
+ * ((e * 256 + head_id[h]) * 2^12 + i) * 2^11 + j / 2 (low half for even j). head_id: the head's
+ * number before pruning, NULL: 0 .. H-1.
+ * key_mask: u8 (N) or NULL; rows with 0 are not attended to (padding kept as rows).
+ * probs: if not NULL, the tensor P of the whole batch (before dropout), as a flat constant: for each
+ * sequence and head T*T values. Asking for it never changes which kernel runs.
+ */
+struct attention {
+    int64_t heads;
+    int64_t head_dim;
+    const struct tensor *offsets;
+    struct tensor *gates;
+    const struct tensor *key_mask;
+    const int32_t *head_id;
+    double dropout;
+    const struct rows *rows;
+    struct dropout_key key;
+    struct tensor **probs;
+};
+struct tensor *attention(struct tape *tape, struct tensor *q, struct tensor *k, struct tensor *v,
+                         const struct attention *a);
+
+/*
+ * Losses: scalars. `weight` f32 (rows) or NULL scales each row; the result is divided by the
+ * number of rows (of those with label >= 0), not by the sum of weights. `each`, if not NULL, receives the
+ * rows' losses as a constant.
+ */
+
+/* -log softmax(logits)[label]. logits (B, V), labels i32 (B); label < 0: the row does not count. */
+struct tensor *cross_entropy(struct tape *tape, struct tensor *logits, const struct tensor *labels,
+                             struct tensor **each);
+/* (x - target)^2. x (B) or (B, 1), target f32 (B). */
+struct tensor *squared_error(struct tape *tape, struct tensor *x, const struct tensor *target,
+                             struct tensor **each);
+/* Cross-entropy over the tokens of each sequence: logits (N), target row i32 (B) as position in the
+ * sequence; offsets as in attention. For span start and end (Devlin et al. 2019, 4.2). */
+struct tensor *segment_cross_entropy(struct tape *tape, struct tensor *logits,
+                                     const struct tensor *offsets, const struct tensor *target,
+                                     struct tensor **each);
+/* Cross-entropy of linear(x, w, b) over V classes without ever holding (M, V): chunks of rows. */
+struct tensor *linear_cross_entropy(struct tape *tape, struct tensor *x, struct tensor *w,
+                                    struct tensor *b, const struct tensor *labels,
+                                    struct tensor **each);
+/* Column c of x (N, C) -> (N). */
+struct tensor *take_column(struct tape *tape, struct tensor *x, int64_t c);
+
+/* Names of the implementations used since the start, for the record: "linear=onednn-v4 gelu=cpu-v4". */
+struct strbuf;
+void ops_used(struct strbuf *out);
+/* Sum of the numeric versions of all ops: goes into job ids. Raise an op's when its bits change. */
+int64_t ops_numeric_version(void);
+
+#endif

@@ -1,0 +1,148 @@
+/*
+ * The store: what jobs leave on disk.
+ *
+ *     <store>/ab/ab..64 hex../run.h5     sealed, read-only: the run
+ *                            /journal.G  append-only records of generation G while it works
+ *                            /ckpt/      checkpoints, whole files
+ *                            /lease      who works on it (host, pid, start time, generation, heartbeat)
+ *     <store>/catalog                    append-only lines with CRC: a cache of what is there
+ *     <store>/objects.git                object database of the pins (runner/pins/git.c)
+ *     <store>/labels                     names and notes that people gave to runs
+ *
+ * No HDF5 file is ever open for writing across a step: the truth of a working run is its journal;
+ * at the end a fresh run.h5 is written aside, checked, renamed, made read-only. HDF5 itself is seen by
+ * runner/store/h5.c alone.
+ */
+#ifndef RETORT_STORE_H
+#define RETORT_STORE_H
+
+#include "retort/stage.h"
+
+struct store;
+
+int store_open(struct store **out, const char *dir, bool create, struct err *err);
+void store_close(struct store *store);
+const char *store_dir(const struct store *store);
+
+enum run_state {
+    RUN_ABSENT,
+    RUN_PARTIAL, /* journal or checkpoints, nobody works on it */
+    RUN_ACTIVE,  /* a live lease */
+    RUN_SEALED,
+    RUN_DAMAGED, /* run.h5 is there and cannot be read; the reason is in its err */
+};
+
+/* What is known without reading the whole: from the catalog, or from the run. */
+struct run_info {
+    char id[65];
+    enum run_state state;
+    char name[96], stage[96], method[96], label[96];
+    uint64_t seed;
+    bool has_seed;
+    char variables[512]; /* "pruned.ratio=0.3 seed=1" */
+    char env_class[65];
+    double started, ended; /* Unix seconds */
+    double seconds;        /* work, over all generations */
+    int64_t bytes;
+    int64_t step;          /* of the last checkpoint, when partial */
+    char digest[65];       /* result digest, when sealed */
+    char failure[512];     /* why the last try ended, "" if it did not fail */
+};
+
+/* State of one run by its full id. Cheap. */
+int store_stat(struct store *store, const char *id, struct run_info *out, struct err *err);
+/* Full id from a unique prefix (>= 4 digits) or a label; ERR_MISSING, or ERR_INPUT if ambiguous. */
+int store_resolve(struct store *store, const char *name, char id[65], struct err *err);
+/* All runs, by start. One damaged run is an entry of state RUN_DAMAGED, never a failure. Free with free(). */
+int store_list(struct store *store, struct run_info **out, int64_t *n, struct err *err);
+int store_label(struct store *store, const char *id, const char *label, struct err *err);
+int store_note(struct store *store, const char *id, const char *text, struct err *err);
+int store_notes(struct store *store, const char *id, char **out, struct err *err);
+int store_remove(struct store *store, const char *id, struct err *err); /* ERR_LOCKED if active */
+int store_rebuild_catalog(struct store *store, struct err *err);
+
+/* ---- writing ------------------------------------------------------------------------------------- */
+
+struct run_writer;
+
+/* What is written at the root of a run. JSON texts. */
+struct run_head {
+    const char *id, *name, *stage, *method, *variables;
+    uint64_t seed;
+    bool has_seed;
+    const char *spec;     /* the spec's text as given */
+    const char *resolved; /* canonical JSON that the id is the hash of */
+    const char *pins;     /* JSON: git, data, host, libraries */
+    const char *env_class;
+    const char *record;   /* canonical JSON of what is recorded beyond the default */
+};
+
+/*
+ * Takes the lease (ERR_LOCKED with who holds it), opens a new generation's journal, and finds the
+ * newest checkpoint that is whole and of the same env_class (others are set aside with a note in
+ * the log). Records after that checkpoint are dropped at the sealing.
+ */
+int run_begin(struct run_writer **out, struct store *store, const struct run_head *head,
+              struct err *err);
+struct recorder run_recorder(struct run_writer *w); /* writes to the journal */
+int64_t run_generation(const struct run_writer *w);
+
+/* Checkpoint: named regions, and how far the journal counts. The old one is kept until the new one is safe. */
+struct region {
+    const char *name;
+    void *data;
+    int64_t bytes;
+};
+int run_checkpoint(struct run_writer *w, int64_t step, const struct region *r, int64_t n,
+                   struct err *err);
+/* Fills regions from the checkpoint; *step as saved. Returns 1 if there was one, 0 if none, -1. A
+ * checkpoint whose names or sizes differ is refused, the one before it used. */
+int run_restore(struct run_writer *w, int64_t *step, const struct region *r, int64_t n,
+                struct err *err);
+int run_heartbeat(struct run_writer *w, struct err *err);
+
+/* Writes run.h5 from the journals, checks it, makes it read-only, removes journals and checkpoints, tells the catalog. */
+int run_seal(struct run_writer *w, struct err *err);
+/* Gives the lease back; an unsealed run keeps journal and checkpoints. `why`: a failure, or NULL. */
+void run_end(struct run_writer *w, const char *why);
+
+/* ---- reading ------------------------------------------------------------------------------------- */
+
+struct run;
+
+/* A sealed run, or with `partial` a working one (from its journals). */
+int run_open(struct run **out, struct store *store, const char *id, bool partial, struct err *err);
+void run_close(struct run *run);
+const struct run_info *run_info(const struct run *run);
+/* /spec, /resolved, /pins, ... as recorded. NULL if absent. */
+const char *run_head_text(const struct run *run, const char *name);
+/* Reads as a stage does; references lead to other runs of the store. Valid as long as the run. */
+struct artifact *run_artifact(struct run *run);
+
+struct series {
+    const char *name; /* "train/loss" */
+    int64_t n;
+    const int64_t *step;
+    const double *value;
+    enum record_class cls;
+};
+int64_t run_series_count(const struct run *run);
+int run_series(struct run *run, int64_t i, struct series *out, struct err *err);
+int run_series_find(struct run *run, const char *name, struct series *out, struct err *err);
+
+struct run_item {
+    const char *path;
+    enum record_class cls;
+    enum dtype dtype;
+    struct shape shape;
+    bool is_text;
+    const char *origin; /* of a reference, else NULL */
+    int64_t bytes;      /* on disk */
+};
+int64_t run_item_count(const struct run *run);
+const struct run_item *run_item(const struct run *run, int64_t i);
+
+/* Recomputes the result digest of a sealed run from its contents. */
+int run_digest(struct run *run, char out[65], struct err *err);
+
+#endif
