@@ -1,0 +1,120 @@
+# Retort. `make help` lists what can be made.
+#
+# Sources are found by wildcard, dependencies by -MMD -MP, objects lie in $(BUILD)/obj; a file that
+# holds the flags makes everything new when they change. Kernels in engine/tensor/cpu/ are compiled once
+# for each x86-64 level and chosen at run time.
+
+BUILD   ?= build
+PREFIX  ?= /usr/local
+DESTDIR ?=
+CC      ?= cc
+CFLAGS  ?= -O2 -g
+WERROR  ?=
+SAN     ?=
+VERSION := 0.1.0
+
+PKGS := hdf5 libgit2 libcjson libutf8proc libcrypto
+WARN := -Wall -Wextra -Wshadow -Wconversion -Wdouble-promotion -Wmissing-prototypes \
+        -Wstrict-prototypes -Wcast-qual -Wvla -Wformat=2 $(if $(WERROR),-Werror)
+# System headers by -isystem: their warnings are not ours.
+PKG_CFLAGS := $(patsubst -I%,-isystem %,$(shell pkg-config --cflags $(PKGS) 2>/dev/null))
+LIBS := $(shell pkg-config --libs $(PKGS) 2>/dev/null) -ldnnl -lm -lpthread
+ALL_CFLAGS = -std=c11 -D_GNU_SOURCE -Iinclude $(PKG_CFLAGS) $(WARN) -ffp-contract=off \
+             -fno-math-errno $(CFLAGS) $(SAN)
+
+SRC   := $(sort $(shell find engine methods evals runner -name '*.c'))
+CPU   := $(filter engine/tensor/cpu/%.level.c,$(SRC))
+PLAIN := $(filter-out $(CPU) runner/cli/main.c,$(SRC))
+LEVELS := v2 v3 v4
+OBJ   := $(PLAIN:%.c=$(BUILD)/obj/%.o) \
+         $(foreach l,$(LEVELS),$(CPU:%.level.c=$(BUILD)/obj/%.$(l).o))
+TESTS := $(sort $(wildcard tests/unit/*.c tests/parity/*.c tests/fault/*.c tests/fuzz/*.c))
+TESTBIN := $(TESTS:%.c=$(BUILD)/%)
+
+.PHONY: all quickstart test check-asan check-tsan bench install uninstall lint format help clean \
+        packages tests
+all: $(BUILD)/retort $(BUILD)/libretort.a ## build the program and the library
+
+$(BUILD)/retort: $(BUILD)/obj/runner/cli/main.o $(BUILD)/libretort.a
+	$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
+
+$(BUILD)/libretort.a: $(OBJ)
+	@rm -f $@
+	$(AR) rcs $@ $^
+
+# What the binary knows of its making: revision, compiler, flags.
+$(BUILD)/flags: FORCE
+	@mkdir -p $(BUILD)
+	@echo '$(CC) $(ALL_CFLAGS) $(LDFLAGS) $(LIBS)' | cmp -s - $@ || echo '$(CC) $(ALL_CFLAGS) $(LDFLAGS) $(LIBS)' > $@
+$(BUILD)/build_info.h: FORCE tools/build-info.sh
+	@sh tools/build-info.sh '$(VERSION)' '$(CC)' '$(CFLAGS) $(SAN)' > $@.new
+	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
+.PHONY: FORCE
+FORCE:
+
+$(BUILD)/obj/runner/pins/build.o: $(BUILD)/build_info.h
+$(BUILD)/obj/%.o: %.c $(BUILD)/flags
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -I$(BUILD) -MMD -MP -c -o $@ $<
+define level_rule
+$(BUILD)/obj/%.$(1).o: %.level.c $(BUILD)/flags
+	@mkdir -p $$(@D)
+	$$(CC) $$(ALL_CFLAGS) -O3 $(2) -DLEVEL=$(1) -DLEVEL_$(1) -MMD -MP -c -o $$@ $$<
+endef
+$(eval $(call level_rule,v2,-march=x86-64-v2))
+$(eval $(call level_rule,v3,-march=x86-64-v3))
+$(eval $(call level_rule,v4,-march=x86-64-v4 -mprefer-vector-width=512))
+
+$(BUILD)/tests/%: tests/%.c $(BUILD)/libretort.a
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -Itests -Wno-missing-prototypes -MMD -MP -MF $@.d $(LDFLAGS) -o $@ $< \
+	    $(BUILD)/libretort.a $(LIBS) -lcmocka
+tests: all $(TESTBIN) ## build the tests
+
+packages: ## install the Debian packages that are missing
+	@sh tools/packages.sh build
+
+quickstart: ## from a bare machine to a table and a plot
+	@sh tools/quickstart.sh '$(BUILD)'
+
+test: ## run all tests; the last line counts them
+	@sh tools/packages.sh test
+	@$(MAKE) --no-print-directory tests
+	@sh tests/run.sh '$(BUILD)'
+
+check-asan: ## unit and command-line tests under address and undefined sanitizers
+	@$(MAKE) --no-print-directory BUILD=$(BUILD)-asan CFLAGS='-O1 -g' \
+	    SAN='-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer' tests
+	@sh tests/run.sh '$(BUILD)-asan' unit cli fault fuzz
+check-tsan: ## pool and store under the thread sanitizer
+	@$(MAKE) --no-print-directory BUILD=$(BUILD)-tsan CFLAGS='-O1 -g' SAN='-fsanitize=thread' \
+	    $(BUILD)-tsan/tests/unit/test_pool $(BUILD)-tsan/tests/unit/test_store
+	$(BUILD)-tsan/tests/unit/test_pool
+	$(BUILD)-tsan/tests/unit/test_store
+
+bench: all ## speed beside PyTorch, in one run
+	@sh tools/bench.sh '$(BUILD)'
+
+lint: ## layout, warnings of gcc and clang, one includer for each foreign library
+	@sh tools/lint.sh
+format: ## lay out all sources by clang-format
+	clang-format -i $$(git ls-files '*.c' '*.h')
+
+install: all ## PREFIX= and DESTDIR= say where
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib $(DESTDIR)$(PREFIX)/include/retort \
+	    $(DESTDIR)$(PREFIX)/share/man/man1
+	install -m 755 $(BUILD)/retort $(DESTDIR)$(PREFIX)/bin/retort
+	install -m 644 $(BUILD)/libretort.a $(DESTDIR)$(PREFIX)/lib/libretort.a
+	install -m 644 include/retort/*.h $(DESTDIR)$(PREFIX)/include/retort/
+	$(BUILD)/retort manual > $(DESTDIR)$(PREFIX)/share/man/man1/retort.1
+uninstall: ## take back what install put there
+	rm -rf $(DESTDIR)$(PREFIX)/bin/retort $(DESTDIR)$(PREFIX)/lib/libretort.a \
+	    $(DESTDIR)$(PREFIX)/include/retort $(DESTDIR)$(PREFIX)/share/man/man1/retort.1
+
+help: ## this list
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' Makefile
+
+clean: ## remove what was built
+	rm -rf $(BUILD) $(BUILD)-asan $(BUILD)-tsan
+
+-include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
