@@ -1,0 +1,15 @@
+/* The verbs of the program: one file each, one row in verbs.c. */
+#ifndef RETORT_VERBS_H
+#define RETORT_VERBS_H
+
+struct verb {
+    const char *name;
+    const char *summary;
+    int (*run)(int argc, char **argv); /* argv[0] is the verb; returns the exit code */
+};
+
+extern const struct verb verbs[]; /* ends with name NULL */
+
+int verb_version(int argc, char **argv);
+
+#endif
