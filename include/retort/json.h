@@ -42,7 +42,7 @@ enum json_kind { JSON_NULL, JSON_BOOL, JSON_NUMBER, JSON_STRING, JSON_ARRAY, JSO
 
 /* NULL with errors in `diags` (never NULL). `name` is what messages call it. Text is copied. */
 struct json_doc *json_parse(const char *text, int64_t len, const char *name, struct diags *diags);
-/* Reads a file of at most 64 MiB; one error comes out in `err`, with its place. */
+/* Reads a file of at most 64 MiB; the first error by place comes out in `err`: "file:line:col: what". */
 struct json_doc *json_parse_file(const char *path, struct err *err);
 void json_doc_free(struct json_doc *doc);
 const struct json *json_root(const struct json_doc *doc);
@@ -85,6 +85,7 @@ struct json_writer {
     struct strbuf *out;
     int depth;
     bool comma[64];
+    bool object[64]; /* or array */
     bool after_key;
     bool pretty; /* newline and indent after each member */
 };
@@ -99,6 +100,6 @@ void json_num(struct json_writer *w, double x);      /* NaN and infinities write
 void json_i64(struct json_writer *w, int64_t x);
 void json_flag(struct json_writer *w, bool x);
 void json_raw(struct json_writer *w, const char *json); /* JSON text made elsewhere */
-void json_value(struct json_writer *w, const struct json *v);
+void json_value(struct json_writer *w, const struct json *v); /* canonical unless pretty */
 
 #endif
