@@ -478,7 +478,7 @@ static bool whole_is_exact(const char *digits, int64_t n, double x)
 {
     char exact[400];
 
-    if (x <= 9007199254740992.0 && n <= 16)
+    if (x < 9007199254740992.0)
         return true;
     snprintf(exact, sizeof exact, "%.0f", x);
     return strlen(exact) == (size_t)n && memcmp(exact, digits, (size_t)n) == 0;
