@@ -126,7 +126,7 @@ struct pass {
     unsigned flags;
     uint64_t seed; /* of dropout's streams */
     int64_t step;
-    const float *const *gates; /* per layer (B, H) or NULL: as given; multiplied by the sites' keep */
+    const float *const *gates; /* per layer (H) or NULL: multiplied by the sites' keep */
     struct tensor *gate_leaf[HF_LAYERS_MAX];
     struct tensor **tap_hidden; /* if set: (layers + 1) outputs of the embeddings and the blocks */
     struct tensor **tap_probs;  /* if set: (layers) attention maps, see ops.h */

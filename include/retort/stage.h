@@ -81,6 +81,7 @@ struct stage {
     struct err err; /* the first failure */
     bool want_extra; /* "record" asks for more than the default: see want() */
     void *runner;    /* the runner's own */
+    struct stage_owned *owned; /* what stage_release frees */
 
     /* Inputs. n counts what `over` gives; 1 otherwise, 0: the input was not given. */
     int64_t (*input_count)(struct stage *st, const char *input);

@@ -82,7 +82,7 @@ struct train_hooks {
 /*
  * Trains `model` on `data` as `opt` says: epochs over permutations order/<data>/<epoch>, the last partial
  * batch kept, warm-up of ceil(warmup * total) updates, dropout from its streams. Records train/loss,
- * train/lr, train/grad_norm of every step, eval/<task>/<split>/<metric> of each evaluation, and time/*.
+ * train/lr, train/grad_norm of every step, eval/<task>/<split>/<metric> of each evaluation, and its speed.
  * Registers its state with the stage, so that a killed job goes on to the same bits. Stops
  * between steps when the stage is asked to. With keep "best" the best weights are in `model` at the end.
  */

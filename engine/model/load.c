@@ -1,0 +1,316 @@
+/*
+ * Models from folders and from nothing; heads; saving.
+ */
+#include "internal.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "retort/file.h"
+
+static bool ends_with(const char *s, const char *end)
+{
+    size_t n = strlen(s), m = strlen(end);
+    return n >= m && !strcmp(s + n - m, end);
+}
+
+void param_draw(struct param *p, uint64_t seed, double range)
+{
+    float *v = tensor_f32(&p->value);
+    int64_t n = shape_count(p->value.shape);
+
+    if (strstr(p->name, "LayerNorm") || ends_with(p->name, "bias")) {
+        float c = ends_with(p->name, "LayerNorm.weight") ? 1.0f : 0.0f;
+        for (int64_t i = 0; i < n; i++)
+            v[i] = c;
+    } else {
+        struct rng rng = rng_streamf(seed, "init/%s", p->name);
+        for (int64_t i = 0; i < n; i++)
+            v[i] = (float)(range * rng_normal(&rng));
+    }
+    param_touch(p);
+}
+
+int model_random(struct model **out, const struct hf_config *cfg, const char *vocab,
+                 int64_t vocab_len, enum head_kind head, int64_t labels, uint64_t seed,
+                 struct err *err)
+{
+    struct model *m = NULL;
+
+    if (model_build(&m, cfg, head, labels, head_has_pooler(head) || head == HEAD_NONE,
+                    err))
+        return -1;
+    if (vocab &&
+        tokenizer_new(&m->tok, vocab, vocab_len, "vocabulary", cfg->lower_case, err)) {
+        model_free(m);
+        return -1;
+    }
+    for (int64_t i = 0; i < m->n_params; i++)
+        param_draw(m->param[i], seed, cfg->init_range);
+    *out = m;
+    return 0;
+}
+
+int model_empty(struct model **out, const struct hf_config *cfg, enum head_kind head,
+                struct tokenizer *tok, struct err *err)
+{
+    if (model_build(out, cfg, head, cfg->labels, head_has_pooler(head), err))
+        return -1;
+    (*out)->tok = tok;
+    return 0;
+}
+
+/* ---- folders
+ * --------------------------------------------------------------------------------- */
+
+/* Names as a folder may have them: as ours, without "bert.", or TensorFlow's gamma and
+ * beta. */
+static const struct safetensors_entry *find_entry(const struct hf_folder *f,
+                                                  const char *name)
+{
+    const struct safetensors_entry *e = hf_folder_find(f, name);
+    char old[256];
+    const char *dot;
+
+    if (!e && !strncmp(name, "bert.", 5))
+        e = hf_folder_find(f, name + 5);
+    if (e || !strstr(name, "LayerNorm"))
+        return e;
+    dot = strrchr(name, '.');
+    snprintf(old, sizeof old, "%.*s.%s", (int)(dot - name), name,
+             !strcmp(dot, ".weight") ? "gamma" : "beta");
+    e = hf_folder_find(f, old);
+    return e || strncmp(old, "bert.", 5) ? e : hf_folder_find(f, old + 5);
+}
+
+static int fill(struct param *p, const struct safetensors_entry *e, const char *dir,
+                struct err *err)
+{
+    char have[96], want[96];
+
+    if (e->dtype != DT_F32 && e->dtype != DT_F16 && e->dtype != DT_BF16 &&
+        e->dtype != DT_F64)
+        return err_set(err, ERR_INPUT,
+                       "%s: tensor %s is %s; weights are f32, f16, bf16 or f64", dir,
+                       e->name, dtype_name(e->dtype));
+    if (e->shape.rank < 0 || !shape_equal(e->shape, p->value.shape))
+        return err_set(err, ERR_INPUT,
+                       "%s: tensor %s has shape %s; config.json asks for %s", dir,
+                       e->name, e->shape.rank < 0 ? "(...)" : shape_text(have, e->shape),
+                       shape_text(want, p->value.shape));
+    dtype_convert(p->value.data, DT_F32, e->data, e->dtype, e->count);
+    param_touch(p);
+    p->changed = false;
+    return 0;
+}
+
+/* Does the folder hold exactly the head that is asked for? */
+static bool head_fits(const struct hf_folder *f, const struct model *m)
+{
+    const struct safetensors_entry *e;
+
+    switch (m->head) {
+    case HEAD_NONE:
+        return true;
+    case HEAD_MLM:
+        return find_entry(f, m->mlm_bias->name) &&
+               find_entry(f, m->mlm_dense.weight->name);
+    default:
+        e = find_entry(f, m->classifier.weight->name);
+        return e && shape_equal(e->shape, m->classifier.weight->value.shape);
+    }
+}
+
+static bool is_body(const char *name)
+{
+    return !strncmp(name, "bert.", 5);
+}
+
+static int read_params(struct model *m, const struct hf_folder *f, const char *dir,
+                       uint64_t seed, struct err *err)
+{
+    bool head = head_fits(f, m);
+
+    for (int64_t i = 0; i < m->n_params; i++) {
+        struct param *p = m->param[i];
+        const struct safetensors_entry *e =
+            is_body(p->name) || head ? find_entry(f, p->name) : NULL;
+        if (e) {
+            if (fill(p, e, dir, err))
+                return -1;
+        } else if (is_body(p->name) && strncmp(p->name, "bert.pooler.", 12) != 0) {
+            return err_set(err, ERR_INPUT, "%s: tensor %s is missing", dir, p->name);
+        } else {
+            param_draw(p, seed, m->cfg.init_range);
+        }
+    }
+    return 0;
+}
+
+int model_load(struct model **out, const char *dir, enum head_kind head, int64_t labels,
+               uint64_t seed, struct err *err)
+{
+    struct hf_folder *f = NULL;
+    struct model *m = NULL;
+    const char *vocab;
+    int rc = -1;
+
+    if (hf_open(&f, dir, err))
+        return -1;
+    bool pooler = find_entry(f, "bert.pooler.dense.weight") != NULL &&
+                  head != HEAD_SPAN && head != HEAD_MLM;
+    if (model_build(&m, hf_folder_config(f), head, labels, pooler, err) ||
+        read_params(m, f, dir, seed, err))
+        goto done;
+    vocab = hf_folder_vocab(f);
+    if (vocab && tokenizer_load(&m->tok, vocab, m->cfg.lower_case, err))
+        goto done;
+    if (m->tok && tokenizer_size(m->tok) > m->cfg.vocab) {
+        err_set(err, ERR_INPUT,
+                "%s: vocab.txt has %lld tokens, config.json says vocab_size %lld", dir,
+                (long long)tokenizer_size(m->tok), (long long)m->cfg.vocab);
+        goto done;
+    }
+    *out = m;
+    m = NULL;
+    rc = 0;
+done:
+    model_free(m);
+    hf_close(f);
+    return rc;
+}
+
+static void drop_head(struct model *m)
+{
+    int64_t n = 0;
+
+    for (int64_t i = 0; i < m->n_params; i++) {
+        struct param *p = m->param[i];
+        bool pooler = !strncmp(p->name, "bert.pooler.", 12);
+        if (is_body(p->name) && (!pooler || m->has_pooler))
+            m->param[n++] = p;
+        else
+            param_release(p);
+    }
+    m->n_params = n;
+    m->head = HEAD_NONE;
+    memset(&m->classifier, 0, sizeof m->classifier);
+    memset(&m->mlm_dense, 0, sizeof m->mlm_dense);
+    m->mlm_bias = NULL;
+}
+
+int model_set_head(struct model *m, enum head_kind head, int64_t labels, uint64_t seed,
+                   struct err *err)
+{
+    int64_t before;
+
+    if (m->head == head && (head != HEAD_CLASSES || m->cfg.labels == labels))
+        return 0;
+    drop_head(m);
+    before = m->n_params;
+    if (model_add_head(m, head, labels, err))
+        return -1;
+    for (int64_t i = before; i < m->n_params; i++)
+        param_draw(m->param[i], seed, m->cfg.init_range);
+    return 0;
+}
+
+/* ---- saving
+ * ------------------------------------------------------------------------------------ */
+
+static int write_in(const char *dir, const char *name, const void *data, int64_t len,
+                    struct err *err)
+{
+    char *path = path_join(dir, name, err);
+    int rc = path ? file_write(path, data, len, err) : -1;
+
+    free(path);
+    return rc;
+}
+
+/* Heads that are masked become columns of zeros in W_o, which is the same function. */
+static int apply_keep(struct model *m, struct err *err)
+{
+    for (int64_t l = 0; l < m->cfg.layers; l++) {
+        struct site_attention *s = &m->block[l].attn;
+        struct param *w = m->block[l].attn_out.weight;
+        int64_t in = s->heads * s->head_dim;
+        float *v = tensor_f32(&w->value);
+        for (int64_t i = 0; i < shape_count(w->value.shape); i++)
+            v[i] *= s->keep[i % in / s->head_dim];
+        param_touch(w);
+    }
+    return arena_failed(m->arena, err);
+}
+
+static int save_tensors(const struct model *m, const char *dir, struct err *err)
+{
+    struct safetensors_entry *e = mem_new(m->n_params, sizeof *e, err);
+    char *path = path_join(dir, "model.safetensors", err);
+    int rc = -1;
+
+    if (!e || !path)
+        goto done;
+    for (int64_t i = 0; i < m->n_params; i++) {
+        const struct param *p = m->param[i];
+        bool bare = m->head == HEAD_NONE && is_body(p->name);
+        e[i] =
+            (struct safetensors_entry){p->name + (bare ? 5 : 0), DT_F32, p->value.shape,
+                                       shape_count(p->value.shape), p->value.data};
+    }
+    rc = safetensors_write(path, e, m->n_params, err);
+done:
+    free(path);
+    free(e);
+    return rc;
+}
+
+static int save_tokenizer(const struct model *m, const char *dir, struct err *err)
+{
+    struct strbuf sb = STRBUF_INIT;
+    int64_t len;
+    const char *vocab;
+    int rc;
+
+    if (!m->tok)
+        return 0;
+    vocab = tokenizer_vocab(m->tok, &len);
+    strbuf_printf(&sb,
+                  "{\"do_lower_case\": %s, \"model_max_length\": %lld, "
+                  "\"tokenizer_class\": \"BertTokenizer\"}\n",
+                  tokenizer_lower_case(m->tok) ? "true" : "false",
+                  (long long)m->cfg.positions);
+    rc = strbuf_failed(&sb, err) || write_in(dir, "vocab.txt", vocab, len, err) ||
+         write_in(dir, "tokenizer_config.json", sb.text, (int64_t)sb.len, err);
+    strbuf_release(&sb);
+    return rc ? -1 : 0;
+}
+
+int model_save(const struct model *model, const char *dir, const struct task *task,
+               struct err *err)
+{
+    struct strbuf json = STRBUF_INIT;
+    struct model *m = NULL;
+    int rc = -1;
+
+    if (file_mkdirs(dir, err) || model_clone(&m, model, err) || apply_keep(m, err))
+        goto done;
+    m->cfg.architecture = head_architecture(m->head);
+    m->cfg.problem = m->head == HEAD_REGRESSION ? "regression" : NULL;
+    if (task && task->label_names && m->head == HEAD_CLASSES) {
+        m->cfg.label_names =
+            arena_alloc(m->arena, task->labels * (int64_t)sizeof(char *));
+        for (int64_t i = 0; m->cfg.label_names && i < task->labels; i++)
+            m->cfg.label_names[i] = task->label_names[i];
+    }
+    if (hf_config_write(&m->cfg, &json, err) || strbuf_failed(&json, err) ||
+        write_in(dir, "config.json", json.text, (int64_t)json.len, err) ||
+        save_tokenizer(m, dir, err) || save_tensors(m, dir, err))
+        goto done;
+    rc = 0;
+done:
+    model_free(m);
+    strbuf_release(&json);
+    return rc;
+}

@@ -1,0 +1,80 @@
+/*
+ * Sites: where a method can act. A model calls these verbs and knows nothing of gates,
+ * masks or taps.
+ */
+#include "internal.h"
+
+struct tensor *site_linear(struct pass *p, const struct site_linear *s, struct tensor *x)
+{
+    return linear(p->tape, x, tape_param(p->tape, s->weight),
+                  s->bias ? tape_param(p->tape, s->bias) : NULL);
+}
+
+struct tensor *site_norm(struct pass *p, const struct site_norm *s, struct tensor *x)
+{
+    return layernorm(p->tape, x, tape_param(p->tape, s->gamma),
+                     tape_param(p->tape, s->beta), s->eps);
+}
+
+struct tensor *site_dropout(struct pass *p, const char *site, double prob,
+                            struct tensor *x)
+{
+    struct dropout_key key = {p->seed, site, p->step};
+
+    if (!(tape_flags_now(p->tape) & TAPE_DROPOUT) || prob <= 0)
+        return x;
+    return dropout(p->tape, x, prob, &p->rows, &key);
+}
+
+/* Gates (B, H) of a layer: the site's keep bits times what the pass was given; NULL when
+ * all are 1. */
+static struct tensor *gates_of(struct pass *p, const struct site_attention *s)
+{
+    const float *given = p->gates ? p->gates[s->layer] : NULL;
+    int64_t b = p->batch->n_seq, n;
+    bool ones = !given;
+    float *v;
+
+    for (int64_t h = 0; h < s->heads; h++)
+        ones = ones && s->keep[h] == 1.0f; /* exact: keep is 0 or 1 */
+    if (ones && !(p->flags & PASS_GATES))
+        return NULL;
+    n = b * s->heads;
+    v = arena_alloc(tape_arena(p->tape), n * (int64_t)sizeof *v);
+    if (!v) {
+        tape_fail(p->tape, ERR_MEMORY, "no memory for gates");
+        return NULL;
+    }
+    for (int64_t i = 0; i < n; i++)
+        v[i] = s->keep[i % s->heads] * (given ? given[i % s->heads] : 1.0f);
+    if (!(p->flags & PASS_GATES))
+        return tape_constant(p->tape, SHAPE(b, s->heads), v);
+    p->gate_leaf[s->layer] = tape_leaf(p->tape, SHAPE(b, s->heads), v);
+    return p->gate_leaf[s->layer];
+}
+
+struct tensor *site_attention(struct pass *p, const struct site_attention *s,
+                              struct tensor *x)
+{
+    struct attention a = {
+        .heads = s->heads,
+        .head_dim = s->head_dim,
+        .offsets = p->offsets,
+        .head_id = s->head_id,
+        .dropout = p->model->cfg.attention_dropout,
+        .rows = &p->rows,
+        .key = {p->seed, s->name, p->step},
+        .probs = p->tap_probs ? &p->tap_probs[s->layer] : NULL,
+    };
+    struct tensor *q = site_linear(p, &s->query, x);
+    struct tensor *k = site_linear(p, &s->key, x);
+    struct tensor *v = site_linear(p, &s->value, x);
+
+    a.gates = gates_of(p, s);
+    return attention(p->tape, q, k, v, &a);
+}
+
+const void *pass_gate_grad(const struct pass *p, int64_t layer)
+{
+    return p->gate_leaf[layer] ? tape_grad(p->tape, p->gate_leaf[layer]) : NULL;
+}

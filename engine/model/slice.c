@@ -1,0 +1,161 @@
+/*
+ * Copies, counts, and physical removal.
+ */
+#include "internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static int copy_param(struct param *to, const struct param *from, struct arena *arena)
+{
+    int64_t n = shape_count(from->value.shape);
+
+    memcpy(to->value.data, from->value.data, (size_t)n * sizeof(float));
+    if (from->mask) {
+        to->mask = arena_alloc(arena, n);
+        if (!to->mask)
+            return -1;
+        memcpy(to->mask, from->mask, (size_t)n);
+    }
+    if (from->origin)
+        to->origin = arena_strdup(arena, from->origin);
+    to->frozen = from->frozen;
+    param_touch(to);
+    to->changed = from->changed;
+    return 0;
+}
+
+static struct tokenizer *copy_tokenizer(const struct tokenizer *tok, struct err *err)
+{
+    struct tokenizer *copy = NULL;
+    int64_t len;
+    const char *vocab = tokenizer_vocab(tok, &len);
+
+    return tokenizer_new(&copy, vocab, len, "vocabulary", tokenizer_lower_case(tok), err)
+               ? NULL
+               : copy;
+}
+
+int model_clone(struct model **out, const struct model *model, struct err *err)
+{
+    struct model *m = NULL;
+
+    if (model_build(&m, &model->cfg, model->head, model->cfg.labels, model->has_pooler,
+                    err))
+        return -1;
+    if (m->n_params != model->n_params)
+        BUG("a clone has %lld parameters, the model %lld", (long long)m->n_params,
+            (long long)model->n_params);
+    for (int64_t i = 0; i < m->n_params; i++)
+        if (copy_param(m->param[i], model->param[i], m->arena))
+            goto fail;
+    for (int64_t l = 0; l < m->cfg.layers; l++)
+        memcpy(m->block[l].attn.keep, model->block[l].attn.keep,
+               (size_t)m->block[l].attn.heads * sizeof(float));
+    if (model->tok && !(m->tok = copy_tokenizer(model->tok, err)))
+        goto fail;
+    *out = m;
+    return 0;
+fail:
+    err_set(err, ERR_MEMORY, "no memory for a copy of the model");
+    model_free(m);
+    return -1;
+}
+
+int64_t model_count(const struct model *model)
+{
+    int64_t n = 0;
+
+    for (int64_t i = 0; i < model->n_params; i++)
+        n += shape_count(model->param[i]->value.shape);
+    return n;
+}
+
+int64_t model_count_nonzero(const struct model *model)
+{
+    int64_t n = model_count(model);
+
+    for (int64_t i = 0; i < model->n_params; i++) {
+        const struct param *p = model->param[i];
+        for (int64_t j = 0; p->mask && j < shape_count(p->value.shape); j++)
+            n -= p->mask[j] == 0;
+    }
+    for (int64_t l = 0; l < model->cfg.layers; l++) {
+        const struct site_attention *s = &model->block[l].attn;
+        for (int64_t h = 0; h < s->heads; h++)
+            if (s->keep[h] == 0)
+                n -= 4 * model->cfg.width * s->head_dim + 3 * s->head_dim;
+    }
+    return n;
+}
+
+/* ---- slicing
+ * ----------------------------------------------------------------------------------- */
+
+/* Keeps the elements of `p` whose head is kept: dimension `axis` runs over heads * dim.
+ */
+static void slice_param(struct param *p, const float *keep, int64_t dim, int axis)
+{
+    struct shape s = p->value.shape;
+    int64_t len = s.dim[axis], inner = axis == 0 && s.rank == 2 ? s.dim[1] : 1;
+    int64_t outer = axis == 1 ? s.dim[0] : 1, kept = 0;
+    float *v = tensor_f32(&p->value);
+    int64_t at = 0;
+
+    for (int64_t i = 0; i < len; i++)
+        kept += keep[i / dim] != 0;
+    for (int64_t o = 0; o < outer; o++)
+        for (int64_t i = 0; i < len; i++) {
+            if (keep[i / dim] == 0)
+                continue;
+            memmove(v + at, v + (o * len + i) * inner, (size_t)inner * sizeof *v);
+            if (p->mask)
+                memmove(p->mask + at, p->mask + (o * len + i) * inner, (size_t)inner);
+            at += inner;
+        }
+    p->value.shape.dim[axis] = kept;
+    p->origin = NULL;
+    p->grad = NULL; /* of the old size: to be asked for again */
+    param_touch(p);
+}
+
+static int slice_layer(struct model *m, int64_t layer, struct err *err)
+{
+    struct bert_block *b = &m->block[layer];
+    struct site_attention *s = &b->attn;
+    int64_t kept = 0;
+    int32_t *ids;
+
+    for (int64_t h = 0; h < s->heads; h++)
+        kept += s->keep[h] != 0;
+    if (kept == s->heads)
+        return 0;
+    struct site_linear *qkv[] = {&s->query, &s->key, &s->value};
+    for (int i = 0; i < 3; i++) {
+        slice_param(qkv[i]->weight, s->keep, s->head_dim, 0);
+        slice_param(qkv[i]->bias, s->keep, s->head_dim, 0);
+    }
+    slice_param(b->attn_out.weight, s->keep, s->head_dim, 1);
+    ids = arena_alloc(m->arena, kept * (int64_t)sizeof *ids);
+    if (!ids)
+        return arena_failed(m->arena, err);
+    kept = 0;
+    for (int64_t h = 0; h < s->heads; h++)
+        if (s->keep[h] != 0)
+            ids[kept++] = s->head_id[h];
+    for (int64_t h = 0; h < kept; h++)
+        s->keep[h] = 1;
+    s->heads = kept;
+    s->head_id = ids;
+    m->cfg.heads_kept[layer] = kept;
+    m->cfg.head_ids[layer] = ids;
+    return 0;
+}
+
+int model_slice(struct model *model, struct err *err)
+{
+    for (int64_t l = 0; l < model->cfg.layers; l++)
+        if (slice_layer(model, l, err))
+            return -1;
+    return 0;
+}

@@ -1,0 +1,439 @@
+/*
+ * The conveniences of a stage, over the functions that the runner fills in.
+ */
+#include "retort/stage.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct stage_owned {
+    struct stage_owned *next;
+    void *what;
+    void (*free)(void *what);
+};
+
+int stage_fail(struct stage *st, enum err_code code, const char *fmt, ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+    err_vset(&st->err, code, fmt, ap);
+    va_end(ap);
+    return -1;
+}
+
+bool stage_failed(const struct stage *st)
+{
+    return err_is_set(&st->err);
+}
+
+int stage_done(const struct stage *st)
+{
+    return stage_failed(st) ? -1 : 0;
+}
+
+/* Makes the stage free `what` at its end; frees it now if it cannot be noted. */
+static int own(struct stage *st, void *what, void (*release)(void *))
+{
+    struct stage_owned *o = mem_new(1, sizeof *o, &st->err);
+
+    if (!o) {
+        release(what);
+        return -1;
+    }
+    *o = (struct stage_owned){st->owned, what, release};
+    st->owned = o;
+    return 0;
+}
+
+void stage_release(struct stage *st)
+{
+    while (st->owned) {
+        struct stage_owned *o = st->owned;
+        st->owned = o->next;
+        o->free(o->what);
+        free(o);
+    }
+}
+
+static void free_model(void *m)
+{
+    model_free(m);
+}
+
+static void free_dataset(void *d)
+{
+    dataset_free(d);
+}
+
+static void free_tape(void *t)
+{
+    tape_free(t);
+}
+
+/* ---- inputs
+ * ---------------------------------------------------------------------------------- */
+
+const struct task *stage_task(struct stage *st)
+{
+    return stage_failed(st) ? NULL : st->task(st, "task");
+}
+
+struct model *stage_model(struct stage *st, const char *input, const struct task *task)
+{
+    struct model *m = NULL;
+    const char *path;
+    enum head_kind head = task ? head_for_task(task) : HEAD_NONE;
+    int64_t labels = task ? task->labels : 0;
+
+    if (stage_failed(st))
+        return NULL;
+    path = st->input_path(st, input);
+    if (path) {
+        if (model_load(&m, path, head, labels, st->seed, &st->err))
+            return NULL;
+    } else {
+        struct artifact *a = st->input_artifact(st, input, 0);
+        if (!a) {
+            stage_fail(st, ERR_INPUT, "input \"%s\" is not a model", input);
+            return NULL;
+        }
+        if (artifact_model(&m, a, &st->err))
+            return NULL;
+        if (task && model_set_head(m, head, labels, st->seed, &st->err)) {
+            model_free(m);
+            return NULL;
+        }
+    }
+    return own(st, m, free_model) ? NULL : m;
+}
+
+/* "train[10:20]" -> "train", 10, 20; -> false if there are no brackets. Bounds may be
+ * left out. */
+static bool split_slice(const char *split, char *name, size_t size, int64_t *from,
+                        int64_t *to)
+{
+    const char *open = strchr(split, '[');
+    int len = open ? (int)(open - split) : (int)strlen(split);
+    char *end;
+
+    snprintf(name, size, "%.*s", len, split);
+    if (!open)
+        return false;
+    *from = strtoll(open + 1, &end, 10);
+    *to = *end == ':' && end[1] != ']' ? strtoll(end + 1, &end, 10) : INT64_MAX;
+    return true;
+}
+
+struct dataset *stage_data(struct stage *st, const struct model *model, const char *split,
+                           int64_t max_len, int64_t doc_stride)
+{
+    const struct task *task = stage_task(st);
+    struct examples *raw = NULL;
+    struct dataset *data = NULL;
+    int64_t from = 0, to = 0;
+    char name[64];
+    bool slice;
+
+    if (stage_failed(st) || !split[0] || !model || !task)
+        return NULL;
+    if (!model->tok) {
+        stage_fail(st, ERR_INPUT,
+                   "the model has no vocab.txt: text cannot be read into it");
+        return NULL;
+    }
+    slice = split_slice(split, name, sizeof name, &from, &to);
+    if (max_len > model->cfg.positions)
+        max_len = model->cfg.positions;
+    if (st->load(st, task, name, &raw, &st->err))
+        return NULL;
+    if (dataset_encode(&data, task, raw, name, model->tok, max_len, doc_stride, &st->err))
+        return NULL;
+    if (slice && dataset_slice(&data, from, to < data->n ? to : data->n, &st->err)) {
+        dataset_free(data);
+        return NULL;
+    }
+    return own(st, data, free_dataset) ? NULL : data;
+}
+
+struct tape *stage_tape(struct stage *st, enum dtype compute)
+{
+    struct tape *tape = stage_failed(st) ? NULL : tape_new(st->pool, compute, &st->err);
+
+    return tape && own(st, tape, free_tape) ? NULL : tape;
+}
+
+/* ---- telling
+ * ------------------------------------------------------------------------------------ */
+
+void stage_progress(struct stage *st, int64_t done, int64_t total, const char *fmt, ...)
+{
+    char text[160];
+    va_list ap;
+
+    if (!st->progress)
+        return;
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    st->progress(st, done, total, text);
+}
+
+void stage_note(struct stage *st, const char *fmt, ...)
+{
+    char text[512];
+    va_list ap;
+
+    if (!st->note)
+        return;
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    st->note(st, text);
+}
+
+/* ---- recording
+ * -------------------------------------------------------------------------------- */
+
+void stage_metric(struct stage *st, const char *name, int64_t step, double value)
+{
+    if (!stage_failed(st))
+        st->rec.metric(st->rec.ctx, RECORD_RESULT, name, step, value, &st->err);
+}
+
+void stage_array(struct stage *st, const char *path, const struct array *a)
+{
+    if (!stage_failed(st))
+        st->rec.array(st->rec.ctx, RECORD_RESULT, path, a, &st->err);
+}
+
+void stage_text(struct stage *st, const char *path, const char *text)
+{
+    if (!stage_failed(st))
+        st->rec.text(st->rec.ctx, RECORD_RESULT, path, &text, -1, &st->err);
+}
+
+static void record_numbers(struct stage *st, const char *path, enum dtype dtype,
+                           const void *v, int64_t rows, int64_t cols,
+                           const char *row_name, const char *col_name)
+{
+    struct array a = {
+        dtype, cols ? SHAPE(rows, cols) : SHAPE(rows), v, {row_name, col_name}};
+
+    stage_array(st, path, &a);
+}
+
+void stage_floats(struct stage *st, const char *path, const float *v, int64_t rows,
+                  int64_t cols, const char *row_name, const char *col_name)
+{
+    record_numbers(st, path, DT_F32, v, rows, cols, row_name, col_name);
+}
+
+void stage_doubles(struct stage *st, const char *path, const double *v, int64_t rows,
+                   int64_t cols, const char *row_name, const char *col_name)
+{
+    record_numbers(st, path, DT_F64, v, rows, cols, row_name, col_name);
+}
+
+double stage_score(struct stage *st, const struct metric *m, const struct predictions *p)
+{
+    double value = (double)NAN;
+
+    if (!stage_failed(st) && m->compute(&value, p, &st->err))
+        err_prefix(&st->err, "%s on %s", m->name, p->data->name);
+    return value;
+}
+
+void stage_predictions(struct stage *st, const struct predictions *p, int64_t step)
+{
+    const struct dataset *d = p->data;
+    struct arena *a = st->arena;
+    const char *base = arena_printf(a, "/eval/%s", d->name);
+    const char **ids = arena_alloc(a, p->n * (int64_t)sizeof *ids);
+    double *label = arena_alloc(a, p->n * (int64_t)sizeof *label);
+
+    if (stage_failed(st) || arena_failed(a, &st->err))
+        return;
+    for (int64_t i = 0; i < p->n; i++) {
+        ids[i] = d->raw->v[i].id;
+        label[i] = d->task->kind == TASK_REGRESSION ? d->raw->v[i].value
+                                                    : (double)d->raw->v[i].label;
+    }
+    st->rec.text(st->rec.ctx, RECORD_RESULT, arena_printf(a, "%s/example_id", base), ids,
+                 p->n, &st->err);
+    if (d->task->kind != TASK_SPAN)
+        stage_doubles(st, arena_printf(a, "%s/label", base), label, p->n, 0, "example",
+                      NULL);
+    if (p->pred) {
+        struct array pred = {DT_I32, SHAPE(p->n), p->pred, {"example"}};
+        stage_array(st, arena_printf(a, "%s/pred", base), &pred);
+    }
+    stage_floats(st, arena_printf(a, "%s/logits", base), p->logits, p->n, p->width,
+                 "example", "class");
+    if (p->prob)
+        stage_doubles(st, arena_printf(a, "%s/prob", base), p->prob, p->n, p->width,
+                      "example", "class");
+    stage_doubles(st, arena_printf(a, "%s/score", base), p->score, p->n, 0, "example",
+                  NULL);
+    if (p->text && !stage_failed(st))
+        st->rec.text(st->rec.ctx, RECORD_RESULT, arena_printf(a, "%s/text", base),
+                     p->text, p->n, &st->err);
+    for (int64_t i = 0; d->task->metrics[i]; i++)
+        stage_metric(st,
+                     arena_printf(a, "eval/%s/%s", d->name, d->task->metrics[i]->name),
+                     step, stage_score(st, d->task->metrics[i], p));
+    stage_metric(st, arena_printf(a, "eval/%s/loss", d->name), step, p->loss);
+}
+
+/* ---- models in runs
+ * ----------------------------------------------------------------------------- */
+
+static void output_param(struct stage *st, const struct param *p)
+{
+    struct arena *a = st->arena;
+    const char *path = arena_printf(a, "/tensors/%s", p->name);
+    struct array v = {DT_F32, p->value.shape, p->value.data, {NULL}};
+
+    if (arena_failed(a, &st->err))
+        return;
+    if (p->origin && !p->changed)
+        st->rec.reference(st->rec.ctx, path, p->origin, &st->err);
+    else
+        stage_array(st, path, &v);
+    if (p->mask) {
+        struct array mask = {DT_U8, p->value.shape, p->mask, {NULL}};
+        stage_array(st, arena_printf(a, "/masks/%s", p->name), &mask);
+    }
+}
+
+/* (L, H) in the numbering of the full model: 1 where the head is there and not masked. */
+static void output_heads(struct stage *st, const struct model *m)
+{
+    int64_t h = m->cfg.heads;
+    float *keep = arena_zalloc(st->arena, m->cfg.layers * h * (int64_t)sizeof *keep);
+
+    for (int64_t l = 0; keep && l < m->cfg.layers; l++)
+        for (int64_t i = 0; i < m->block[l].attn.heads; i++)
+            keep[l * h + m->block[l].attn.head_id[i]] = m->block[l].attn.keep[i];
+    if (keep)
+        stage_floats(st, "/masks/heads", keep, m->cfg.layers, h, "layer", "head");
+}
+
+void stage_output_model(struct stage *st, struct model *m)
+{
+    struct strbuf json = STRBUF_INIT;
+    int32_t head = (int32_t)m->head;
+    struct array kind = {DT_I32, SCALAR, &head, {NULL}};
+
+    if (stage_failed(st))
+        return;
+    if (!hf_config_write(&m->cfg, &json, &st->err) && !strbuf_failed(&json, &st->err))
+        stage_text(st, "/model/config", strbuf_text(&json));
+    strbuf_release(&json);
+    stage_array(st, "/model/head", &kind);
+    if (m->tok) {
+        int64_t len;
+        const char *vocab = tokenizer_vocab(m->tok, &len);
+        struct array v = {DT_U8, SHAPE(len), vocab, {NULL}};
+        stage_array(st, "/model/vocab", &v);
+    }
+    for (int64_t i = 0; i < m->n_params && !stage_failed(st); i++)
+        output_param(st, m->param[i]);
+    output_heads(st, m);
+    stage_metric(st, "model/parameters", 0, (double)model_count(m));
+    stage_metric(st, "model/parameters_kept", 0, (double)model_count_nonzero(m));
+}
+
+static int read_param(struct model *m, struct param *p, struct artifact *a,
+                      struct err *err)
+{
+    char path[320];
+    struct array v;
+    struct err none = ERR_INIT;
+
+    snprintf(path, sizeof path, "/tensors/%s", p->name);
+    if (a->array(a->ctx, path, &v, err))
+        return -1;
+    if (v.dtype != DT_F32 || !shape_equal(v.shape, p->value.shape))
+        return err_set(err, ERR_INPUT, "run %.10s: %s has not the shape its model says",
+                       a->run_id, path);
+    memcpy(p->value.data, v.data, (size_t)shape_count(v.shape) * sizeof(float));
+    param_touch(p);
+    p->changed = false;
+    p->origin = arena_printf(m->arena, "%s:%s", a->run_id, path);
+    snprintf(path, sizeof path, "/masks/%s", p->name);
+    if (a->array(a->ctx, path, &v, &none))
+        return 0; /* dense */
+    if (v.dtype != DT_U8 || !shape_equal(v.shape, p->value.shape))
+        return err_set(err, ERR_INPUT, "run %.10s: %s does not fit its tensor", a->run_id,
+                       path);
+    p->mask = arena_alloc(m->arena, shape_count(v.shape));
+    if (!p->mask)
+        return arena_failed(m->arena, err);
+    memcpy(p->mask, v.data, (size_t)shape_count(v.shape));
+    param_apply_mask(p);
+    p->changed = false; /* reference and mask together are the tensor */
+    return 0;
+}
+
+static int read_heads(struct model *m, struct artifact *a, struct err *err)
+{
+    struct array v;
+
+    if (a->array(a->ctx, "/masks/heads", &v, err))
+        return -1;
+    if (v.dtype != DT_F32 || !shape_equal(v.shape, SHAPE(m->cfg.layers, m->cfg.heads)))
+        return err_set(err, ERR_INPUT, "run %.10s: /masks/heads does not fit its model",
+                       a->run_id);
+    for (int64_t l = 0; l < m->cfg.layers; l++)
+        for (int64_t h = 0; h < m->block[l].attn.heads; h++)
+            m->block[l].attn.keep[h] =
+                ((const float *)v.data)[l * m->cfg.heads + m->block[l].attn.head_id[h]];
+    return 0;
+}
+
+int artifact_model(struct model **out, struct artifact *a, struct err *err)
+{
+    const char *const *config;
+    int64_t n;
+    struct array kind, vocab;
+    struct err none = ERR_INIT;
+    struct hf_config cfg;
+    struct arena *arena = arena_new(err);
+    struct tokenizer *tok = NULL;
+    struct model *m = NULL;
+    int rc = -1;
+
+    if (!arena || a->text(a->ctx, "/model/config", &config, &n, err) ||
+        hf_config_parse(&cfg, config[0], (int64_t)strlen(config[0]), "/model/config",
+                        arena, err) ||
+        a->array(a->ctx, "/model/head", &kind, err))
+        goto done;
+    int32_t head = kind.dtype == DT_I32 ? *(const int32_t *)kind.data : -1;
+    if (head < HEAD_NONE || head > HEAD_MLM) {
+        err_set(err, ERR_INPUT, "run %.10s: /model/head is no kind of head", a->run_id);
+        goto done;
+    }
+    if (!a->array(a->ctx, "/model/vocab", &vocab, &none) &&
+        tokenizer_new(&tok, vocab.data, shape_count(vocab.shape), "/model/vocab",
+                      cfg.lower_case, err))
+        goto done;
+    if (model_empty(&m, &cfg, (enum head_kind)head, tok, err))
+        goto done;
+    tok = NULL;
+    for (int64_t i = 0; i < m->n_params; i++)
+        if (read_param(m, m->param[i], a, err))
+            goto done;
+    if (read_heads(m, a, err))
+        goto done;
+    *out = m;
+    m = NULL;
+    rc = 0;
+done:
+    model_free(m);
+    tokenizer_free(tok);
+    arena_free(arena);
+    return rc;
+}
