@@ -52,10 +52,10 @@ int model_random(struct model **out, const struct hf_config *cfg, const char *vo
     return 0;
 }
 
-int model_empty(struct model **out, const struct hf_config *cfg, enum head_kind head,
+int model_empty(struct model **out, const struct hf_config *cfg, enum head_kind head, bool pooler,
                 struct tokenizer *tok, struct err *err)
 {
-    if (model_build(out, cfg, head, cfg->labels, head_has_pooler(head), err))
+    if (model_build(out, cfg, head, cfg->labels, pooler, err))
         return -1;
     (*out)->tok = tok;
     return 0;

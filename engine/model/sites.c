@@ -71,7 +71,13 @@ struct tensor *site_attention(struct pass *p, const struct site_attention *s,
     struct tensor *v = site_linear(p, &s->value, x);
 
     a.gates = gates_of(p, s);
-    return attention(p->tape, q, k, v, &a);
+    struct tensor *c = attention(p->tape, q, k, v, &a);
+
+    if (p->tap_context) {
+        p->tap_context[s->layer] = c;
+        tape_retain(p->tape, c);
+    }
+    return c;
 }
 
 const void *pass_gate_grad(const struct pass *p, int64_t layer)

@@ -398,7 +398,7 @@ int artifact_model(struct model **out, struct artifact *a, struct err *err)
 {
     const char *const *config;
     int64_t n;
-    struct array kind, vocab;
+    struct array kind, vocab, pooler;
     struct err none = ERR_INIT;
     struct hf_config cfg;
     struct arena *arena = arena_new(err);
@@ -420,7 +420,8 @@ int artifact_model(struct model **out, struct artifact *a, struct err *err)
         tokenizer_new(&tok, vocab.data, shape_count(vocab.shape), "/model/vocab",
                       cfg.lower_case, err))
         goto done;
-    if (model_empty(&m, &cfg, (enum head_kind)head, tok, err))
+    if (model_empty(&m, &cfg, (enum head_kind)head,
+                    !a->array(a->ctx, "/tensors/bert.pooler.dense.weight", &pooler, &none), tok, err))
         goto done;
     tok = NULL;
     for (int64_t i = 0; i < m->n_params; i++)

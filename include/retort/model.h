@@ -86,8 +86,9 @@ int model_load(struct model **out, const char *dir, enum head_kind head, int64_t
 int model_random(struct model **out, const struct hf_config *cfg, const char *vocab,
                  int64_t vocab_len, enum head_kind head, int64_t labels, uint64_t seed,
                  struct err *err);
-/* The same shape and head as cfg says, parameters zero: for readers of a store. `tok` is taken over. */
-int model_empty(struct model **out, const struct hf_config *cfg, enum head_kind head,
+/* The same shape and head as cfg says, parameters zero: for readers of a store. `pooler`: have one
+ * even if the head does not ask for it. `tok` is taken over. */
+int model_empty(struct model **out, const struct hf_config *cfg, enum head_kind head, bool pooler,
                 struct tokenizer *tok, struct err *err);
 void model_free(struct model *model);
 
@@ -130,6 +131,7 @@ struct pass {
     struct tensor *gate_leaf[HF_LAYERS_MAX];
     struct tensor **tap_hidden; /* if set: (layers + 1) outputs of the embeddings and the blocks */
     struct tensor **tap_probs;  /* if set: (layers) attention maps, see ops.h */
+    struct tensor **tap_context; /* if set: (layers) gated heads before W_o, gradients kept */
     struct rows rows;
     struct tensor *offsets;
 };

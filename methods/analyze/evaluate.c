@@ -1,0 +1,62 @@
+/*
+ * evaluate: predictions and metrics of a model on a split.
+ */
+#include "retort/method.h"
+
+struct options {
+    const char *split;
+    int64_t max_len, doc_stride;
+    int dtype;
+};
+
+static const char *const dtypes[] = {"f32", "bf16", NULL};
+
+/* clang-format off */
+static const struct option options[] = {
+    {"split", OPT_STRING, "\"dev\"", 0, 0, NULL, NULL, "split to score", offsetof(struct options, split)},
+    {"max_len", OPT_INT, "128", 8, 65536, NULL, "tokens", "longer inputs are cut, pairs longest first", offsetof(struct options, max_len)},
+    {"doc_stride", OPT_INT, "128", 1, 65536, NULL, "tokens", "overlap of the windows of a long context", offsetof(struct options, doc_stride)},
+    {"dtype", OPT_ENUM, "\"f32\"", 0, 0, dtypes, NULL, "type of matrix products", offsetof(struct options, dtype)},
+    OPTION_END,
+};
+
+static const struct input inputs[] = {
+    {"model", KIND_MODEL, true, false, "the model to score"},
+    {"task", KIND_TASK, true, false, "the task to score it on"},
+    INPUT_END,
+};
+/* clang-format on */
+
+static void progress(void *ctx, int64_t done, int64_t total)
+{
+    stage_progress(ctx, done, total, "example %lld/%lld", (long long)done, (long long)total);
+}
+
+static int run(struct stage *st)
+{
+    const struct options *o = st->options;
+    struct model *m = stage_model(st, "model", stage_task(st));
+    struct dataset *data = stage_data(st, m, o->split, o->max_len, o->doc_stride);
+    struct tape *tape = stage_tape(st, o->dtype == 1 ? DT_BF16 : DT_F32);
+    struct predictions *p = NULL;
+
+    if (stage_failed(st) ||
+        model_predict(&p, m, data, tape, 4096, NULL, progress, st, &st->err))
+        return -1;
+    stage_predictions(st, p, 0);
+    stage_metric(st, "model/parameters", 0, (double)model_count(m));
+    stage_metric(st, "model/parameters_kept", 0, (double)model_count_nonzero(m));
+    predictions_free(p);
+    return stage_done(st);
+}
+
+const struct method method_evaluate = {
+    .name = "evaluate",
+    .summary = "predictions and metrics of a model on a split",
+    .version = 1,
+    .options = options,
+    .options_size = sizeof(struct options),
+    .inputs = inputs,
+    .outputs = KIND_EVAL,
+    .run = run,
+};

@@ -1,0 +1,182 @@
+/*
+ * analyze/heads: importance of attention heads by the gradient of their gates.
+ *
+ *     I_h = E_x | dL(x) / d xi_h |        (Michel, Levy & Neubig 2019, section 4.1), L the loss of one sample;
+ *     I_h <- I_h / (l2 norm of the layer's I + 1e-20)
+ *
+ * The authors' code takes the absolute value per position, sum_t |c_t . dL/dc_t|; a later port per batch,
+ * |sum_x dL(x)/dxi_h|. All three are divided by the number of samples here, so that per position >=
+ * per sample >= per batch. Dropout is off, gradients on.
+ */
+#include "retort/method.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+enum { PER_SAMPLE, PER_POSITION, PER_BATCH };
+static const char *const granularities[] = {"sample", "position", "batch", NULL};
+
+struct options {
+    const char *split;
+    int64_t max_len, batch;
+    int absolute;
+    bool norm;
+};
+
+/* clang-format off */
+static const struct option options[] = {
+    {"split", OPT_STRING, "\"train\"", 0, 0, NULL, NULL, "samples of the expectation", offsetof(struct options, split)},
+    {"max_len", OPT_INT, "128", 8, 65536, NULL, "tokens", "longer inputs are cut", offsetof(struct options, max_len)},
+    {"batch", OPT_INT, "32", 1, 65536, NULL, "examples", "samples of one pass; matters to absolute \"batch\" alone", offsetof(struct options, batch)},
+    {"absolute", OPT_ENUM, "\"sample\"", 0, 0, granularities, NULL, "what the absolute value is taken of: the gradient of a sample (the paper), of a position (its code), of a batch", offsetof(struct options, absolute)},
+    {"norm", OPT_BOOL, "true", 0, 0, NULL, NULL, "divide by the l2 norm of the layer", offsetof(struct options, norm)},
+    OPTION_END,
+};
+
+static const struct input inputs[] = {
+    {"model", KIND_MODEL, true, false, "the fine-tuned model"},
+    {"task", KIND_TASK, true, false, "data and loss"},
+    INPUT_END,
+};
+/* clang-format on */
+
+struct scorer {
+    const struct options *opt;
+    struct model *m;
+    double *score; /* (L, H) in the numbering of the full model */
+    struct tensor **context;
+};
+
+static double *score_of(const struct scorer *s, int64_t layer, int64_t head)
+{
+    return &s->score[layer * s->m->cfg.heads + s->m->block[layer].attn.head_id[head]];
+}
+
+/* sum_t |c_t . dL/dc_t| over the rows of a batch; gates are 1, so c is what is retained. */
+static void add_positions(struct scorer *s, const struct pass *p, int64_t layer, double samples)
+{
+    const struct site_attention *site = &s->m->block[layer].attn;
+    const float *c = tensor_f32(s->context[layer]);
+    const float *g = tape_grad(p->tape, s->context[layer]);
+    int64_t n = p->batch->n_tok, width = site->heads * site->head_dim;
+
+    for (int64_t t = 0; g && t < n; t++)
+        for (int64_t h = 0; h < site->heads; h++) {
+            double dot = 0;
+            for (int64_t d = h * site->head_dim; d < (h + 1) * site->head_dim; d++)
+                dot += (double)c[t * width + d] * (double)g[t * width + d];
+            *score_of(s, layer, h) += fabs(dot) * samples;
+        }
+}
+
+/* The batch's loss is a mean: times B gives the gradient of each sample's own loss. */
+static void add_gates(struct scorer *s, const struct pass *p, int64_t layer, double samples)
+{
+    const struct site_attention *site = &s->m->block[layer].attn;
+    const float *g = pass_gate_grad(p, layer);
+
+    for (int64_t h = 0; g && h < site->heads; h++) {
+        double sum = 0, absolute = 0;
+        for (int64_t b = 0; b < p->batch->n_seq; b++) {
+            sum += (double)g[b * site->heads + h];
+            absolute += fabs((double)g[b * site->heads + h]);
+        }
+        *score_of(s, layer, h) += (s->opt->absolute == PER_BATCH ? fabs(sum) : absolute) * samples;
+    }
+}
+
+static int score_batch(struct stage *st, struct scorer *s, struct tape *tape,
+                       const struct batch *batch)
+{
+    struct pass p;
+    struct output out;
+
+    pass_begin(&p, tape, s->m, batch, TAPE_GRAD, PASS_GATES);
+    p.tap_context = s->opt->absolute == PER_POSITION ? s->context : NULL;
+    out = model_forward(&p);
+    tape_backward(tape, model_loss(&p, &out, NULL), 1.0f);
+    if (tape_failed(tape, &st->err))
+        return -1;
+    for (int64_t l = 0; l < s->m->cfg.layers; l++) {
+        if (s->opt->absolute == PER_POSITION)
+            add_positions(s, &p, l, (double)batch->n_examples);
+        else
+            add_gates(s, &p, l, (double)batch->n_examples);
+    }
+    return 0;
+}
+
+static void normalise(double *score, int64_t layers, int64_t heads)
+{
+    for (int64_t l = 0; l < layers; l++) {
+        double sum = 0;
+        for (int64_t h = 0; h < heads; h++)
+            sum += score[l * heads + h] * score[l * heads + h];
+        for (int64_t h = 0; h < heads; h++)
+            score[l * heads + h] /= sqrt(sum) + 1e-20;
+    }
+}
+
+static int score_all(struct stage *st, struct scorer *s, struct dataset *data)
+{
+    struct tape *tape = stage_tape(st, DT_F32);
+    struct arena *arena = arena_new(&st->err);
+    int64_t *pick = mem_new(s->opt->batch, sizeof *pick, &st->err);
+    struct batch batch;
+
+    for (int64_t i = 0; !stage_failed(st) && i < data->n; i += s->opt->batch) {
+        int64_t n = i + s->opt->batch < data->n ? s->opt->batch : data->n - i;
+        for (int64_t j = 0; j < n; j++)
+            pick[j] = i + j;
+        arena_clear(arena);
+        if (batch_fill(&batch, data, pick, n, arena, &st->err) ||
+            score_batch(st, s, tape, &batch))
+            break;
+        stage_progress(st, i + n, data->n, "sample %lld/%lld", (long long)(i + n),
+                       (long long)data->n);
+        st->checkpoint(st, false);
+    }
+    free(pick);
+    arena_free(arena);
+    return stage_done(st);
+}
+
+static int run(struct stage *st)
+{
+    const struct options *o = st->options;
+    struct model *m = stage_model(st, "model", stage_task(st));
+    struct dataset *data = stage_data(st, m, o->split, o->max_len, 128);
+    int64_t cells;
+    struct scorer s = {o, m, NULL, NULL};
+
+    if (stage_failed(st))
+        return -1;
+    if (data->n == 0)
+        return stage_fail(st, ERR_INPUT, "%s has no examples to score heads on", data->name);
+    for (int64_t i = 0; i < m->n_params; i++)
+        m->param[i]->frozen = true; /* gradients of the gates alone are wanted */
+    cells = m->cfg.layers * m->cfg.heads;
+    s.score = arena_zalloc(st->arena, cells * (int64_t)sizeof *s.score);
+    s.context = arena_zalloc(st->arena, m->cfg.layers * (int64_t)sizeof *s.context);
+    if (arena_failed(st->arena, &st->err) || score_all(st, &s, data))
+        return -1;
+    for (int64_t i = 0; i < cells; i++)
+        s.score[i] /= (double)data->n;
+    stage_doubles(st, "/scores/raw", s.score, m->cfg.layers, m->cfg.heads, "layer", "head");
+    if (o->norm)
+        normalise(s.score, m->cfg.layers, m->cfg.heads);
+    stage_doubles(st, "/scores/importance", s.score, m->cfg.layers, m->cfg.heads, "layer", "head");
+    return stage_done(st);
+}
+
+const struct method method_analyze_heads = {
+    .name = "analyze/heads",
+    .summary = "importance of attention heads by the gradient of their gates",
+    .paper = "Michel, Levy & Neubig 2019 (arXiv:1905.10650)",
+    .version = 1,
+    .options = options,
+    .options_size = sizeof(struct options),
+    .inputs = inputs,
+    .outputs = KIND_SCORES,
+    .run = run,
+};
