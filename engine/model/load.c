@@ -52,8 +52,8 @@ int model_random(struct model **out, const struct hf_config *cfg, const char *vo
     return 0;
 }
 
-int model_empty(struct model **out, const struct hf_config *cfg, enum head_kind head, bool pooler,
-                struct tokenizer *tok, struct err *err)
+int model_empty(struct model **out, const struct hf_config *cfg, enum head_kind head,
+                bool pooler, struct tokenizer *tok, struct err *err)
 {
     if (model_build(out, cfg, head, cfg->labels, pooler, err))
         return -1;

@@ -29,7 +29,8 @@ static const struct input inputs[] = {
 
 static void progress(void *ctx, int64_t done, int64_t total)
 {
-    stage_progress(ctx, done, total, "example %lld/%lld", (long long)done, (long long)total);
+    stage_progress(ctx, done, total, "example %lld/%lld", (long long)done,
+                   (long long)total);
 }
 
 static int run(struct stage *st)

@@ -1,12 +1,12 @@
 /*
  * analyze/heads: importance of attention heads by the gradient of their gates.
  *
- *     I_h = E_x | dL(x) / d xi_h |        (Michel, Levy & Neubig 2019, section 4.1), L the loss of one sample;
- *     I_h <- I_h / (l2 norm of the layer's I + 1e-20)
+ *     I_h = E_x | dL(x) / d xi_h |        (Michel, Levy & Neubig 2019, section 4.1), L
+ * the loss of one sample; I_h <- I_h / (l2 norm of the layer's I + 1e-20)
  *
- * The authors' code takes the absolute value per position, sum_t |c_t . dL/dc_t|; a later port per batch,
- * |sum_x dL(x)/dxi_h|. All three are divided by the number of samples here, so that per position >=
- * per sample >= per batch. Dropout is off, gradients on.
+ * The authors' code takes the absolute value per position, sum_t |c_t . dL/dc_t|; a later
+ * port per batch, |sum_x dL(x)/dxi_h|. All three are divided by the number of samples
+ * here, so that per position >= per sample >= per batch. Dropout is off, gradients on.
  */
 #include "retort/method.h"
 
@@ -52,8 +52,10 @@ static double *score_of(const struct scorer *s, int64_t layer, int64_t head)
     return &s->score[layer * s->m->cfg.heads + s->m->block[layer].attn.head_id[head]];
 }
 
-/* sum_t |c_t . dL/dc_t| over the rows of a batch; gates are 1, so c is what is retained. */
-static void add_positions(struct scorer *s, const struct pass *p, int64_t layer, double samples)
+/* sum_t |c_t . dL/dc_t| over the rows of a batch; gates are 1, so c is what is retained.
+ */
+static void add_positions(struct scorer *s, const struct pass *p, int64_t layer,
+                          double samples)
 {
     const struct site_attention *site = &s->m->block[layer].attn;
     const float *c = tensor_f32(s->context[layer]);
@@ -70,7 +72,8 @@ static void add_positions(struct scorer *s, const struct pass *p, int64_t layer,
 }
 
 /* The batch's loss is a mean: times B gives the gradient of each sample's own loss. */
-static void add_gates(struct scorer *s, const struct pass *p, int64_t layer, double samples)
+static void add_gates(struct scorer *s, const struct pass *p, int64_t layer,
+                      double samples)
 {
     const struct site_attention *site = &s->m->block[layer].attn;
     const float *g = pass_gate_grad(p, layer);
@@ -81,7 +84,8 @@ static void add_gates(struct scorer *s, const struct pass *p, int64_t layer, dou
             sum += (double)g[b * site->heads + h];
             absolute += fabs((double)g[b * site->heads + h]);
         }
-        *score_of(s, layer, h) += (s->opt->absolute == PER_BATCH ? fabs(sum) : absolute) * samples;
+        *score_of(s, layer, h) +=
+            (s->opt->absolute == PER_BATCH ? fabs(sum) : absolute) * samples;
     }
 }
 
@@ -152,7 +156,8 @@ static int run(struct stage *st)
     if (stage_failed(st))
         return -1;
     if (data->n == 0)
-        return stage_fail(st, ERR_INPUT, "%s has no examples to score heads on", data->name);
+        return stage_fail(st, ERR_INPUT, "%s has no examples to score heads on",
+                          data->name);
     for (int64_t i = 0; i < m->n_params; i++)
         m->param[i]->frozen = true; /* gradients of the gates alone are wanted */
     cells = m->cfg.layers * m->cfg.heads;
@@ -162,10 +167,12 @@ static int run(struct stage *st)
         return -1;
     for (int64_t i = 0; i < cells; i++)
         s.score[i] /= (double)data->n;
-    stage_doubles(st, "/scores/raw", s.score, m->cfg.layers, m->cfg.heads, "layer", "head");
+    stage_doubles(st, "/scores/raw", s.score, m->cfg.layers, m->cfg.heads, "layer",
+                  "head");
     if (o->norm)
         normalise(s.score, m->cfg.layers, m->cfg.heads);
-    stage_doubles(st, "/scores/importance", s.score, m->cfg.layers, m->cfg.heads, "layer", "head");
+    stage_doubles(st, "/scores/importance", s.score, m->cfg.layers, m->cfg.heads, "layer",
+                  "head");
     return stage_done(st);
 }
 

@@ -1,10 +1,12 @@
 /*
- * prune/heads: masks the share `ratio` of all attention heads, in ascending order of a score.
+ * prune/heads: masks the share `ratio` of all attention heads, in ascending order of a
+ * score.
  *
- * One ranking over the whole model (Michel, Levy & Neubig 2019, section 4): importance by analyze/heads,
- * the score drop of analyze/ablate, or a random order as the floor. Removed =
- * floor(ratio * N + 1e-9); of equal scores the lower (layer, head) goes first. The model comes back with
- * masks over references; prune/slice removes the heads physically.
+ * One ranking over the whole model (Michel, Levy & Neubig 2019, section 4): importance by
+ * analyze/heads, the score drop of analyze/ablate, or a random order as the floor.
+ * Removed = floor(ratio * N + 1e-9); of equal scores the lower (layer, head) goes first.
+ * The model comes back with masks over references; prune/slice removes the heads
+ * physically.
  */
 #include "retort/method.h"
 
@@ -55,19 +57,23 @@ static int ascending(const void *a_, const void *b_)
 static const double *read_scores(struct stage *st, const struct model *m, int order)
 {
     const char *path = order == BY_IMPORTANCE ? "/scores/importance" : "/scores/ablation";
-    struct artifact *a = st->input_count(st, "scores") ? st->input_artifact(st, "scores", 0) : NULL;
+    struct artifact *a =
+        st->input_count(st, "scores") ? st->input_artifact(st, "scores", 0) : NULL;
     struct array v;
 
     if (!a) {
-        stage_fail(st, ERR_INPUT, "order \"%s\" needs the input \"scores\"", orders[order]);
+        stage_fail(st, ERR_INPUT, "order \"%s\" needs the input \"scores\"",
+                   orders[order]);
         return NULL;
     }
     if (a->array(a->ctx, path, &v, &st->err))
         return NULL;
     if (v.dtype != DT_F64 || !shape_equal(v.shape, SHAPE(m->cfg.layers, m->cfg.heads))) {
         char have[96];
-        stage_fail(st, ERR_INPUT, "scores have shape %s; the model has %lld layers of %lld heads",
-                   shape_text(have, v.shape), (long long)m->cfg.layers, (long long)m->cfg.heads);
+        stage_fail(st, ERR_INPUT,
+                   "scores have shape %s; the model has %lld layers of %lld heads",
+                   shape_text(have, v.shape), (long long)m->cfg.layers,
+                   (long long)m->cfg.heads);
         return NULL;
     }
     return v.data;

@@ -1,5 +1,6 @@
 /*
- * init: a BERT of a given shape with drawn weights, for tasks that bring their vocabulary.
+ * init: a BERT of a given shape with drawn weights, for tasks that bring their
+ * vocabulary.
  */
 #include "retort/method.h"
 
@@ -48,7 +49,8 @@ static int run(struct stage *st)
     if (!task)
         return stage_done(st);
     if (!task->vocab)
-        return stage_fail(st, ERR_INPUT, "%s brings no vocabulary; init needs a generated task",
+        return stage_fail(st, ERR_INPUT,
+                          "%s brings no vocabulary; init needs a generated task",
                           task->name);
     hf_config_defaults(&cfg);
     cfg.layers = o->layers;
@@ -65,8 +67,8 @@ static int run(struct stage *st)
         cfg.heads_kept[l] = o->heads;
         cfg.ffn_kept[l] = o->ffn;
     }
-    if (model_random(&m, &cfg, task->vocab, (int64_t)strlen(task->vocab), HEAD_NONE, 0, st->seed,
-                     &st->err))
+    if (model_random(&m, &cfg, task->vocab, (int64_t)strlen(task->vocab), HEAD_NONE, 0,
+                     st->seed, &st->err))
         return -1;
     stage_output_model(st, m);
     model_free(m);

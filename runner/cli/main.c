@@ -26,6 +26,7 @@ int main(int argc, char **argv)
     for (const struct verb *v = verbs; v->name; v++)
         if (!strcmp(v->name, argv[1]))
             return v->run(argc - 1, argv + 1);
-    fprintf(stderr, "retort: no verb is named \"%s\"; `retort --help` lists them\n", argv[1]);
+    fprintf(stderr, "retort: no verb is named \"%s\"; `retort --help` lists them\n",
+            argv[1]);
     return 2;
 }

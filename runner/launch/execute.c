@@ -1,0 +1,265 @@
+/*
+ * One job: the stage's functions, filled in over plan and store.
+ */
+#include "retort/launch.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+struct opened { /* a run that an input comes from */
+    struct opened *next;
+    struct run *run;
+    const char *id;
+};
+
+struct work {
+    const struct job_run *r;
+    const struct job *job;
+    struct run_writer *writer;
+    struct region *region;
+    int64_t n_regions, region_capacity;
+    struct opened *opened;
+    double saved; /* time of the last checkpoint */
+    int64_t step;
+};
+
+static double now(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* ---- inputs
+ * ------------------------------------------------------------------------------------ */
+
+static const struct job_input *input_of(const struct stage *st, const char *name)
+{
+    const struct work *w = st->runner;
+
+    for (int64_t i = 0; i < w->job->n_inputs; i++)
+        if (!strcmp(w->job->input[i].name, name))
+            return &w->job->input[i];
+    return NULL;
+}
+
+static int64_t input_count(struct stage *st, const char *name)
+{
+    const struct job_input *in = input_of(st, name);
+
+    return in ? in->n : 0;
+}
+
+static const char *input_path(struct stage *st, const char *name)
+{
+    const struct job_input *in = input_of(st, name);
+
+    return in && in->n > 0 && in->path ? in->path[0] : NULL;
+}
+
+static struct artifact *input_artifact(struct stage *st, const char *name, int64_t i)
+{
+    struct work *w = st->runner;
+    const struct job_input *in = input_of(st, name);
+    struct opened *o;
+
+    if (!in || i >= in->n || !in->from_id || !in->from_id[i])
+        return NULL;
+    for (o = w->opened; o; o = o->next)
+        if (!strcmp(o->id, in->from_id[i]))
+            return run_artifact(o->run);
+    o = mem_new(1, sizeof *o, &st->err);
+    if (!o)
+        return NULL;
+    if (run_open(&o->run, w->r->store, in->from_id[i], false, &st->err)) {
+        free(o);
+        return NULL;
+    }
+    o->id = in->from_id[i];
+    o->next = w->opened;
+    w->opened = o;
+    return run_artifact(o->run);
+}
+
+static const struct task *task_of(struct stage *st, const char *name)
+{
+    const struct job_input *in = input_of(st, name);
+    const struct task *task = NULL;
+
+    if (in && in->n > 0 && in->value && in->value[0])
+        task = task_find(in->value[0]);
+    if (!task)
+        stage_fail(st, ERR_INPUT, "input \"%s\" names no task", name);
+    return task;
+}
+
+static int load(struct stage *st, const struct task *task, const char *split,
+                struct examples **out, struct err *err)
+{
+    struct task_source src = {NULL, split};
+    struct examples *ex;
+
+    (void)st;
+    if (!task->vocab) {
+        src.dir = task_data_dir();
+        if (!src.dir)
+            return err_set(err, ERR_MISSING, "%s: no data folder; set RETORT_DATA",
+                           task->name);
+    }
+    ex = examples_new(err);
+    if (!ex)
+        return -1;
+    if (task->load(task, &src, ex, err)) {
+        examples_free(ex);
+        return -1;
+    }
+    *out = ex;
+    return 0;
+}
+
+static bool want(struct stage *st, const char *what, int64_t step)
+{
+    (void)st;
+    (void)what;
+    (void)step;
+    return false;
+}
+
+/* ---- telling
+ * -------------------------------------------------------------------------------------
+ */
+
+static void progress(struct stage *st, int64_t done, int64_t total, const char *text)
+{
+    const struct work *w = st->runner;
+
+    if (w->r->watch && w->r->watch->progress)
+        w->r->watch->progress(w->r->watch->ctx, w->job, done, total, text);
+}
+
+static void note(struct stage *st, const char *text)
+{
+    const struct work *w = st->runner;
+
+    if (w->r->watch && w->r->watch->note)
+        w->r->watch->note(w->r->watch->ctx, w->job, text);
+}
+
+/* ---- checkpoints
+ * ------------------------------------------------------------------------------- */
+
+static int state(struct stage *st, const char *name, void *data, int64_t bytes)
+{
+    struct work *w = st->runner;
+
+    if (mem_grow((void **)&w->region, w->n_regions, &w->region_capacity,
+                 sizeof *w->region, &st->err))
+        return -1;
+    w->region[w->n_regions++] = (struct region){name, data, bytes};
+    return 0;
+}
+
+static bool restore(struct stage *st)
+{
+    struct work *w = st->runner;
+    int rc = run_restore(w->writer, &w->step, w->region, w->n_regions, &st->err);
+
+    return rc == 1;
+}
+
+static bool checkpoint(struct stage *st, bool force)
+{
+    struct work *w = st->runner;
+    bool stop = w->r->stop && *w->r->stop;
+
+    if (stage_failed(st))
+        return true;
+    w->step++;
+    if (w->n_regions && (force || stop || now() - w->saved >= w->r->checkpoint_seconds)) {
+        if (run_checkpoint(w->writer, w->step, w->region, w->n_regions, &st->err) ||
+            run_heartbeat(w->writer, &st->err))
+            return true;
+        w->saved = now();
+    }
+    if (stop)
+        stage_fail(st, ERR_STOPPED, "stopped; run again to go on");
+    return stop;
+}
+
+/* ---- the job
+ * ------------------------------------------------------------------------------------ */
+
+static int begin(struct work *w, struct stage *st, struct err *err)
+{
+    const struct job *job = w->job;
+    const struct job_run *r = w->r;
+    struct run_head head = {
+        .id = job->id,
+        .name = spec_name(r->plan->spec),
+        .stage = job->stage,
+        .method = job->method->name,
+        .variables = job->variables,
+        .seed = job->seed,
+        .has_seed = job->uses_seed,
+        .spec = spec_text(r->plan->spec),
+        .resolved = job->resolved,
+        .pins = r->pins,
+        .env_class = r->env_class,
+        .record = job->record,
+    };
+
+    if (run_begin(&w->writer, r->store, &head, err))
+        return -1;
+    st->method = job->method;
+    st->options = job->options;
+    st->seed = job->seed;
+    st->pool = r->pool;
+    st->rec = run_recorder(w->writer);
+    st->runner = w;
+    st->input_count = input_count;
+    st->input_artifact = input_artifact;
+    st->input_path = input_path;
+    st->task = task_of;
+    st->load = load;
+    st->want = want;
+    st->progress = progress;
+    st->note = note;
+    st->state = state;
+    st->restore = restore;
+    st->checkpoint = checkpoint;
+    st->arena = arena_new(err);
+    return st->arena ? 0 : -1;
+}
+
+int job_execute(const struct job_run *r, const struct job *job, struct err *err)
+{
+    struct work w = {.r = r, .job = job, .saved = now()};
+    struct stage st = {.method = NULL};
+    int rc = -1;
+
+    if (begin(&w, &st, err))
+        goto done;
+    rc = job->method->run(&st);
+    if (rc == 0)
+        rc = stage_done(&st);
+    if (rc == 0)
+        rc = run_seal(w.writer, &st.err);
+    if (rc && !err_is_set(&st.err))
+        BUG("%s failed without saying why", job->method->name);
+    if (rc)
+        err_set(err, st.err.code, "%s", st.err.text);
+done:
+    stage_release(&st);
+    run_end(w.writer, rc ? (err ? err->text : "failed") : NULL);
+    while (w.opened) {
+        struct opened *o = w.opened;
+        w.opened = o->next;
+        run_close(o->run);
+        free(o);
+    }
+    free(w.region);
+    arena_free(st.arena);
+    return rc;
+}
