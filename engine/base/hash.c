@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <openssl/err.h>
 #include <openssl/evp.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -19,6 +20,13 @@ struct sha256 {
     bool failed;
 };
 
+/* libcrypto's story is of its own inside; left in its queue, it would pile up. */
+static int refused(struct err *err, enum err_code code)
+{
+    ERR_clear_error();
+    return err_set(err, code, "libcrypto gives no SHA-256");
+}
+
 struct sha256 *sha256_new(struct err *err)
 {
     struct sha256 *h = mem_new(1, sizeof *h, err);
@@ -27,7 +35,7 @@ struct sha256 *sha256_new(struct err *err)
         return NULL;
     h->ctx = EVP_MD_CTX_new();
     if (!h->ctx || EVP_DigestInit_ex(h->ctx, EVP_sha256(), NULL) != 1) {
-        err_set(err, ERR_MEMORY, "libcrypto gives no SHA-256");
+        refused(err, ERR_MEMORY);
         sha256_free(h);
         return NULL;
     }
@@ -60,7 +68,7 @@ int sha256_hex(struct sha256 *h, char out[SHA256_HEX], struct err *err)
     out[0] = '\0';
     if (h->failed || EVP_DigestFinal_ex(h->ctx, digest, NULL) != 1) {
         h->failed = true;
-        return err_set(err, ERR_IO, "libcrypto failed at a SHA-256");
+        return refused(err, ERR_IO);
     }
     h->failed = true; /* ended: neither add nor end again */
     to_hex(out, digest);
