@@ -285,10 +285,12 @@ int diags_to_err(const struct diags *diags, struct err *err)
     return -1;
 }
 
-/* The first by place, on one line: for callers that give a single failure. */
-static int diags_first_to_err(const struct diags *diags, struct err *err)
+int diags_first_to_err(const struct diags *diags, struct err *err)
 {
     const struct diag *first = diags->n > 0 ? &diags->item[0] : NULL;
+
+    if (diags->count == 0)
+        return 0;
 
     for (int64_t i = 1; i < diags->n; i++) {
         const struct diag *d = &diags->item[i];

@@ -11,6 +11,8 @@
 
 #define HF_LAYERS_MAX 256
 #define HF_HEADS_MAX 256
+#define HF_LABELS_MAX 10000
+#define HF_ALL -1 /* in heads_kept, ffn_kept before the sizes are known; hf_heads and hf_ffn resolve it */
 
 /* BERT's config.json, as far as numbers depend on it. All sizes were checked to be sane (>= 1,
  * bounded, width divisible by heads); unknown members are ignored; what we cannot honour (another
@@ -30,7 +32,7 @@ struct hf_config {
     int32_t *head_ids[HF_LAYERS_MAX]; /* in the arena; NULL: all */
     int64_t ffn_kept[HF_LAYERS_MAX];
     const char *architecture; /* "BertForSequenceClassification" or NULL */
-    int64_t labels;           /* of the head, 0 if none is named */
+    int64_t labels;           /* of the head: named, or 2 (transformers' default) for a classifier; else 0 */
     const char **label_names; /* id2label, or NULL */
     const char *problem;      /* problem_type, or NULL */
     bool lower_case;          /* of tokenizer_config.json; true if there is none */
@@ -40,8 +42,17 @@ struct hf_config {
 int hf_config_parse(struct hf_config *cfg, const char *json, int64_t len, const char *name,
                     struct arena *arena, struct err *err);
 int hf_config_write(const struct hf_config *cfg, struct strbuf *out, struct err *err);
-/* All heads, all neurons, everything else zero: then fill in the sizes. */
+/* All heads, all neurons (HF_ALL), gelu, lower case, everything else zero: then fill in the sizes. */
 void hf_config_defaults(struct hf_config *cfg);
+/* Heads and neurons that a layer has. After hf_config_parse they are heads_kept and ffn_kept themselves. */
+static inline int64_t hf_heads(const struct hf_config *cfg, int64_t layer)
+{
+    return cfg->heads_kept[layer] == HF_ALL ? cfg->heads : cfg->heads_kept[layer];
+}
+static inline int64_t hf_ffn(const struct hf_config *cfg, int64_t layer)
+{
+    return cfg->ffn_kept[layer] == HF_ALL ? cfg->ffn : cfg->ffn_kept[layer];
+}
 
 /* An open folder: its configuration and all its tensors, through one lookup. */
 struct hf_folder;

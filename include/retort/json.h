@@ -32,6 +32,8 @@ void diags_print(const struct diags *diags, struct strbuf *out);
 
 /* ERR_INPUT with the printed text (cut at its size). Returns -1 if there was any, else 0. */
 int diags_to_err(const struct diags *diags, struct err *err);
+/* The same with the first error by place alone, on one line: "file:line:col: what". */
+int diags_first_to_err(const struct diags *diags, struct err *err);
 
 /* ---- reading ------------------------------------------------------------------------------ */
 
