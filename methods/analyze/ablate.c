@@ -137,8 +137,9 @@ static int ablate_all(struct ablation *a, const struct dataset *data,
             if (r->pred && p->pred)
                 memcpy(r->pred + cell * p->n, p->pred, (size_t)p->n * sizeof *p->pred);
             predictions_free(p);
-            stage_progress(a->st, ++a->done, a->total, "head %lld/%lld",
-                           (long long)a->done, (long long)a->total);
+            a->done++;
+            stage_progress(a->st, a->done, a->total, "head %lld/%lld", (long long)a->done,
+                           (long long)a->total);
             if (a->st->checkpoint(a->st, false))
                 return -1;
         }
