@@ -1,0 +1,198 @@
+/*
+ * What many runs say together: statistics, tables, plots, and the difference of two runs.
+ *
+ * Statistics, tables and plots work on plain values in memory; only diff_runs reads a
+ * store.
+ */
+#ifndef RETORT_REPORT_H
+#define RETORT_REPORT_H
+
+#include "retort/store.h"
+#include "retort/strbuf.h"
+
+/* ---- statistics
+ * ------------------------------------------------------------------------------- */
+
+double stats_mean(const double *x, int64_t n); /* NaN if n is 0 */
+double stats_std(const double *x, int64_t n); /* n - 1 in the denominator; NaN if n < 2 */
+double stats_median(const double *x, int64_t n, struct err *err); /* NaN if n is 0 */
+
+/* Student's t with df > 0 degrees of freedom: P(T <= t), and its inverse for 0 < p < 1.
+ */
+double stats_t_cdf(double t, double df);
+double stats_t_quantile(double p, double df);
+/* Half the width of the 95 % interval of the mean: t(0.975, n - 1) * std / sqrt(n). NaN
+ * if n < 2. */
+double stats_interval95(const double *x, int64_t n);
+
+struct test_result {
+    double statistic;
+    double p; /* two-sided */
+};
+
+/* Paired t-test of a against b. Equal pairs give statistic 0 and p 1; differences that
+ * are all the same and not 0 give an infinite statistic and p 0; n < 2 gives NaN. */
+struct test_result stats_paired_t(const double *a, const double *b, int64_t n);
+
+/* McNemar's exact test: of the examples on which two classifiers disagree, `b` were right
+ * only by the first, `c` only by the second. statistic is min(b, c). */
+struct test_result stats_mcnemar(int64_t b, int64_t c);
+
+/*
+ * Paired bootstrap over examples (Koehn 2004; Efron & Tibshirani 1993): each resample
+ * draws n example numbers from the stream (seed, "bootstrap") and asks `difference` for
+ * the metric of A less that of B on them.
+ *
+ *   low, high   2.5 % and 97.5 % percentiles of the resampled differences
+ *   p           two-sided: twice the smaller share of resamples at or beyond 0, (k + 1) /
+ * (m + 1), at most 1
+ */
+struct bootstrap {
+    double difference; /* on all examples, each once */
+    double low, high;
+    double p;
+};
+int stats_bootstrap(struct bootstrap *out, int64_t n, int64_t resamples, uint64_t seed,
+                    double (*difference)(void *ctx, const int64_t *pick, int64_t n),
+                    void *ctx, struct err *err);
+/* The same for a mean over examples: a and b hold one score for each. */
+int stats_bootstrap_mean(struct bootstrap *out, const double *a, const double *b,
+                         int64_t n, int64_t resamples, uint64_t seed, struct err *err);
+
+/* ---- tables
+ * ------------------------------------------------------------------------------------ */
+
+/* One number of one run, for one point that it serves. */
+struct observation {
+    const char *stage;
+    const char *metric;
+    const char *label; /* of the point, or NULL */
+    int64_t n_vars;
+    const char *const *var;   /* "pruned.ratio" */
+    const char *const *value; /* canonical JSON */
+    uint64_t seed;
+    double x;           /* NaN: the run or its metric is not there */
+    const char *run_id; /* NULL if there is no run */
+    bool stale; /* of a run that the spec no longer asks for, or of another env_class */
+};
+
+/*
+ * A table's declaration:
+ *
+ *     {
+ *       "table": 1,
+ *       "title": "Heads removed from MiniLM, MRPC dev",
+ *       "spec": "mrpc.json",                                   relative to the
+ * declaration "stage": "result", "metric": "eval/glue/mrpc/dev/f1", "rows": [{"name":
+ * "importance", "label": "importance", "paper": "score"},
+ *                {"name": "random", "where": {"pruned.by": "random"}}],
+ *       "columns": {"variable": "pruned.ratio", "name": "heads pruned", "scale": 100,
+ * "unit": "%", "paper_scale": 100}, "seeds": [1, 2, 3], default: all that occur "scale":
+ * 100, "digits": 1, "unit": "%", "paper": {"file": "sixteen-heads.json", "table": "Figure
+ * 6c", "keys": "columns", "scale": 100}, "plot": {"title": "...", "x": "heads pruned
+ * (%)", "y": "F1"}
+ *     }
+ *
+ * An axis (rows, columns) is a list of items, each with a name and any of stage, metric,
+ * label, where {variable: value}, paper; or {"variable": v, "values": [...]}: one item a
+ * value, in the order of the list, else of the sweep; or {"stages": [...]}, {"labels":
+ * [...]}, {"metrics": [...]}. A cell holds what both its items and the table's own stage
+ * and metric select. `scale` multiplies what is shown (fractions are stored, tables show
+ * x100).
+ *
+ * A paper's figure is found by (table, row key, column): "keys" says which of our axes
+ * holds the paper's row keys ("rows" or "columns"); the other one holds its columns. An
+ * item's "paper" is its key there; without it, an item of a variable is looked up by its
+ * value times paper_scale.
+ */
+struct table;
+
+int table_load(struct table **out, const char *path, struct err *err);
+/* The same from text; `dir` is what its paths are relative to. */
+int table_parse(struct table **out, const char *text, const char *name, const char *dir,
+                struct err *err);
+void table_free(struct table *t);
+const char *table_title(const struct table *t);
+const char *
+table_spec(const struct table *t); /* path, joined to the declaration's folder; or NULL */
+
+/* The pairs of stage and metric that cells want: 0 <= i < count. NULL: not restricted. */
+int64_t table_want_count(const struct table *t);
+void table_want(const struct table *t, int64_t i, const char **stage,
+                const char **metric);
+
+/* Puts observations into cells (copied). Two values of one seed in one cell are
+ * ERR_INPUT: a variable is left open. A run that serves several points counts once. */
+int table_fill(struct table *t, const struct observation *obs, int64_t n,
+               struct err *err);
+
+enum cell_state {
+    CELL_OK,
+    CELL_MISSING, /* no value at all */
+    CELL_PARTIAL, /* some seeds are missing */
+    CELL_STALE,   /* some value is stale */
+};
+struct table_cell {
+    enum cell_state state;
+    int64_t n, wanted; /* runs found, seeds asked for */
+    double mean, std;  /* as shown: scaled; NaN where not defined */
+    double interval95; /* half width */
+    double paper;      /* scaled by the paper's scale; NaN: none */
+    const char **run;  /* (n) full ids */
+    double *x;         /* (n) scaled values */
+};
+int64_t table_rows(const struct table *t);
+int64_t table_cols(const struct table *t);
+const char *table_row_name(const struct table *t, int64_t row);
+const char *table_col_name(const struct table *t, int64_t col);
+const struct table_cell *table_cell(const struct table *t, int64_t row, int64_t col);
+/* Cells that are missing, partial or stale: the exit code is 1 if there are any. */
+int64_t table_problems(const struct table *t);
+
+enum table_format { TABLE_MD, TABLE_LATEX, TABLE_CSV, TABLE_JSON };
+int table_format_parse(enum table_format *out, const char *name, struct err *err);
+/* md and latex: a grid of mean ± std with n, the paper's number and the difference. csv:
+ * a row for each cell. json: all of it, with the ids of the runs. */
+int table_print(const struct table *t, enum table_format format, struct strbuf *out,
+                struct err *err);
+
+/* ---- plots
+ * --------------------------------------------------------------------------------------
+ */
+
+struct plot_series {
+    const char *name;
+    int64_t n;
+    const double *x, *y;
+    const double *err; /* half height of the band; NaN or NULL: none */
+    bool points_only;  /* a paper's figures: dashed, no band */
+};
+struct plot {
+    const char *title, *x_label, *y_label;
+    int64_t n_series;
+    const struct plot_series *series;
+};
+
+/* Writes BASE.dat, BASE.gp and, by running gnuplot, BASE.png, BASE.svg, BASE.pdf. The
+ * script needs nothing but the data beside it. Without gnuplot: ERR_IO, script and data
+ * are there. */
+int plot_write(const struct plot *plot, const char *base, struct err *err);
+/* A line for each row over the columns' values (which must be numbers), band: one std. */
+int table_plot(const struct table *t, const char *base, struct err *err);
+
+/* ---- difference of two runs
+ * ---------------------------------------------------------------------- */
+
+struct diff_options {
+    bool tensors; /* look into arrays for the first element that differs */
+};
+/* Appends the sections spec, pins, metrics (and tensors) to `out`; *same is about
+ * results: metrics, and with tensors the arrays. */
+int diff_runs(struct strbuf *out, bool *same, struct run *a, struct run *b,
+              const struct diff_options *opt, struct err *err);
+/* Lines "path: a -> b" where two JSON texts differ, each with `indent` before it. Returns
+ * their number, or -1. */
+int64_t diff_json(struct strbuf *out, const char *a, const char *b, const char *indent,
+                  struct err *err);
+
+#endif
