@@ -1,0 +1,241 @@
+/*
+ * Statistics of a few runs, or of the examples of two runs.
+ *
+ * Sums are in the order of the values. Student's distribution comes from the regularised
+ * incomplete beta function by its continued fraction (DLMF 8.17.22), evaluated by Lentz's
+ * method; its inverse by bisection, which needs no derivative and cannot run away.
+ */
+#include <float.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "retort/mem.h"
+#include "retort/report.h"
+#include "retort/rng.h"
+
+static int by_value(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+double stats_mean(const double *x, int64_t n)
+{
+    double sum = 0;
+    for (int64_t i = 0; i < n; i++)
+        sum += x[i];
+    return n > 0 ? sum / (double)n : (double)NAN;
+}
+
+double stats_std(const double *x, int64_t n)
+{
+    double mean = stats_mean(x, n), sum = 0;
+    for (int64_t i = 0; i < n; i++)
+        sum += (x[i] - mean) * (x[i] - mean);
+    return n > 1 ? sqrt(sum / (double)(n - 1)) : (double)NAN;
+}
+
+double stats_median(const double *x, int64_t n, struct err *err)
+{
+    double *v, m;
+    if (n < 1)
+        return (double)NAN;
+    v = mem_new(n, sizeof(*v), err);
+    if (!v)
+        return (double)NAN;
+    memcpy(v, x, (size_t)n * sizeof(*v));
+    qsort(v, (size_t)n, sizeof(*v), by_value);
+    m = n % 2 ? v[n / 2] : 0.5 * (v[n / 2 - 1] + v[n / 2]);
+    free(v);
+    return m;
+}
+
+/* The continued fraction of I_x(a, b); converges fast for x < (a + 1) / (a + b + 2). */
+static double beta_fraction(double a, double b, double x)
+{
+    const double tiny = 1e-300;
+    double c = 1, d = 1 - (a + b) * x / (a + 1), f;
+    d = 1 / (fabs(d) < tiny ? tiny : d);
+    f = d;
+    for (int m = 1; m <= 10000; m++) {
+        double even = m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m));
+        double odd = -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1));
+        double step[2] = {even, odd}, change = 1;
+        for (int k = 0; k < 2; k++) {
+            d = 1 + step[k] * d;
+            c = 1 + step[k] / c;
+            d = 1 / (fabs(d) < tiny ? tiny : d);
+            c = fabs(c) < tiny ? tiny : c;
+            change = c * d;
+            f *= change;
+        }
+        if (fabs(change - 1) < 1e-16)
+            break;
+    }
+    return f;
+}
+
+/* I_x(a, b); y = 1 - x is given too, since near 1 it would lose its digits. */
+static double beta_regularised(double a, double b, double x, double y)
+{
+    double front;
+    if (x <= 0)
+        return 0;
+    if (y <= 0)
+        return 1;
+    front = exp(lgamma(a + b) - lgamma(a) - lgamma(b) + a * log(x) + b * log(y));
+    if (x < (a + 1) / (a + b + 2))
+        return front * beta_fraction(a, b, x) / a;
+    return 1 - front * beta_fraction(b, a, y) / b;
+}
+
+/* P(|T| > |t|). */
+static double t_two_sided(double t, double df)
+{
+    double t2 = t * t;
+    if (isnan(t) || isnan(df))
+        return (double)NAN;
+    if (isinf(t2))
+        return 0;
+    return beta_regularised(df / 2, 0.5, df / (df + t2), t2 / (df + t2));
+}
+
+double stats_t_cdf(double t, double df)
+{
+    double tail = 0.5 * t_two_sided(t, df);
+    return t > 0 ? 1 - tail : tail;
+}
+
+double stats_t_quantile(double p, double df)
+{
+    double low = 0, high = 1, tail = p < 0.5 ? p : 1 - p;
+
+    if (!(p > 0 && p < 1 && df > 0))
+        return (double)NAN;
+    while (0.5 * t_two_sided(high, df) > tail && high < 1e150)
+        high *= 2;
+    for (int i = 0; i < 200; i++) {
+        double mid = 0.5 * (low + high);
+        if (0.5 * t_two_sided(mid, df) > tail)
+            low = mid;
+        else
+            high = mid;
+    }
+    return p < 0.5 ? -high : high;
+}
+
+double stats_interval95(const double *x, int64_t n)
+{
+    if (n < 2)
+        return (double)NAN;
+    return stats_t_quantile(0.975, (double)(n - 1)) * stats_std(x, n) / sqrt((double)n);
+}
+
+struct test_result stats_paired_t(const double *a, const double *b, int64_t n)
+{
+    struct test_result r = {(double)NAN, (double)NAN};
+    double mean = 0, sum = 0;
+
+    if (n < 2)
+        return r;
+    for (int64_t i = 0; i < n; i++)
+        mean += a[i] - b[i];
+    mean /= (double)n;
+    for (int64_t i = 0; i < n; i++)
+        sum += (a[i] - b[i] - mean) * (a[i] - b[i] - mean);
+    if (sum > 0)
+        r.statistic = mean / sqrt(sum / (double)(n - 1) / (double)n);
+    else
+        r.statistic = mean > 0 ? (double)INFINITY : mean < 0 ? -(double)INFINITY : mean;
+    r.p = t_two_sided(r.statistic, (double)(n - 1));
+    return r;
+}
+
+/* Sum of the binomial terms C(n, i) / 2^n for i from k down to 0, largest first. */
+struct test_result stats_mcnemar(int64_t b, int64_t c)
+{
+    int64_t n = b + c, k = b < c ? b : c;
+    struct test_result r = {(double)k, 1};
+    double dn = (double)n, dk = (double)k, term, sum = 0;
+
+    if (b == c)
+        return r;
+    term = exp(lgamma(dn + 1) - lgamma(dk + 1) - lgamma(dn - dk + 1) - dn * log(2));
+    for (int64_t i = k; i >= 0 && term > sum * DBL_EPSILON * 1e-3; i--) {
+        sum += term;
+        term *= (double)i / (double)(n - i + 1);
+    }
+    r.p = fmin(1, 2 * sum);
+    return r;
+}
+
+/* Linear between the sorted values, as NumPy's default. */
+static double percentile(const double *sorted, int64_t n, double p)
+{
+    double at = p * (double)(n - 1);
+    int64_t i = (int64_t)floor(at);
+    if (i + 1 >= n)
+        return sorted[n - 1];
+    return sorted[i] + (at - (double)i) * (sorted[i + 1] - sorted[i]);
+}
+
+int stats_bootstrap(struct bootstrap *out, int64_t n, int64_t resamples, uint64_t seed,
+                    double (*difference)(void *ctx, const int64_t *pick, int64_t n),
+                    void *ctx, struct err *err)
+{
+    int rc = -1;
+    int64_t *pick = NULL, below = 0, above = 0;
+    double *diff = NULL, k;
+    struct rng rng = rng_stream(seed, "bootstrap");
+
+    if (n < 1 || resamples < 1)
+        return err_set(
+            err, ERR_INPUT,
+            "bootstrap: %lld examples and %lld resamples; use at least 1 of each",
+            (long long)n, (long long)resamples);
+    pick = mem_new(n, sizeof(*pick), err);
+    diff = mem_new(resamples, sizeof(*diff), err);
+    if (!pick || !diff)
+        goto done;
+    for (int64_t i = 0; i < n; i++)
+        pick[i] = i;
+    out->difference = difference(ctx, pick, n);
+    for (int64_t r = 0; r < resamples; r++) {
+        for (int64_t i = 0; i < n; i++)
+            pick[i] = (int64_t)rng_below(&rng, (uint64_t)n);
+        diff[r] = difference(ctx, pick, n);
+        below += diff[r] <= 0;
+        above += diff[r] >= 0;
+    }
+    qsort(diff, (size_t)resamples, sizeof(*diff), by_value);
+    out->low = percentile(diff, resamples, 0.025);
+    out->high = percentile(diff, resamples, 0.975);
+    k = (double)(below < above ? below : above);
+    out->p = fmin(1, 2 * (k + 1) / (double)(resamples + 1));
+    rc = 0;
+done:
+    free(diff);
+    free(pick);
+    return rc;
+}
+
+struct two_means {
+    const double *a, *b;
+};
+
+static double mean_difference(void *ctx, const int64_t *pick, int64_t n)
+{
+    const struct two_means *two = ctx;
+    double sum = 0;
+    for (int64_t i = 0; i < n; i++)
+        sum += two->a[pick[i]] - two->b[pick[i]];
+    return sum / (double)n;
+}
+
+int stats_bootstrap_mean(struct bootstrap *out, const double *a, const double *b,
+                         int64_t n, int64_t resamples, uint64_t seed, struct err *err)
+{
+    struct two_means two = {a, b};
+    return stats_bootstrap(out, n, resamples, seed, mean_difference, &two, err);
+}
