@@ -11,6 +11,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "retort/mem.h"
@@ -117,6 +118,7 @@ int sha256_file(char out[SHA256_HEX], const char *path, struct err *err)
 {
     const size_t size = 1 << 18;
     int rc = -1;
+    struct stat st;
     char *buffer = NULL;
     struct sha256 *h = NULL;
 
@@ -124,6 +126,14 @@ int sha256_file(char out[SHA256_HEX], const char *path, struct err *err)
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a FIFO must not hang us */
     if (fd < 0)
         return err_errno(err, "%s", path);
+    if (fstat(fd, &st)) {
+        err_errno(err, "%s", path);
+        goto done;
+    }
+    if (!S_ISREG(st.st_mode)) {
+        err_set(err, ERR_INPUT, "%s: is not a regular file", path);
+        goto done;
+    }
     buffer = mem_new((int64_t)size, 1, err);
     h = buffer ? sha256_new(err) : NULL;
     if (!h || add_fd(h, fd, buffer, size, path, err))
