@@ -33,6 +33,12 @@ struct input {
 };
 #define INPUT_END {0}
 
+/* A default that the authors' code has and the paper has not: taken where a stage says "as": "code". */
+struct option_default {
+    const char *option;
+    const char *def; /* JSON text */
+};
+
 struct method {
     const char *name;
     const char *summary; /* one line */
@@ -47,10 +53,14 @@ struct method {
     int (*run)(struct stage *st); /* 0 or -1 with st->err */
     /* Further checks of parsed options ("n:m needs m >= n"): 0, or -1 with a message. May be NULL. */
     int (*check)(const void *options, struct err *err);
+    /* Where the code differs from the paper; ends with a NULL name. NULL: one reading only. */
+    const struct option_default *code;
 };
 
 /* The registry, NULL-terminated in the order of list.def; by name, or NULL. */
 const struct method *const *method_list(void);
 const struct method *method_find(const char *name);
+/* For tests: this NULL-terminated list in place of list.def's; NULL: back to it. Not thread-safe. */
+void method_use(const struct method *const *list);
 
 #endif

@@ -23,6 +23,10 @@ const char *spec_name(const struct spec *spec);
 const char *spec_path(const struct spec *spec);
 const char *spec_text(const struct spec *spec);     /* as read, before extends and --set */
 const char *spec_revision(const struct spec *spec); /* demanded commit, or NULL */
+/* A task of the spec's own "tasks", or a built-in one; NULL if there is none of this name. */
+const struct task *spec_task(const struct spec *spec, const char *name);
+/* A JSON Schema (draft 2020-12) of the language, from the methods' tables: for editors. */
+void spec_schema(struct strbuf *out);
 
 /* One assignment of the sweep's variables, with one seed. */
 struct point {
@@ -78,7 +82,7 @@ struct plan {
     struct spec *spec;
     struct job *job; /* every job after those it needs */
     int64_t n;
-    int64_t *of;     /* job of (point p, stage s): of[p * stages + s] */
+    int64_t *of;     /* job of (point p, stage s): of[p * stages + s]; -1: an arm without it */
     struct arena *arena;
 };
 
@@ -94,7 +98,10 @@ struct plan *plan_new(struct spec *spec, struct store *store, const struct plan_
                       struct diags *diags);
 void plan_free(struct plan *plan);
 
-/* The folder a task's files are in. NULL for generated tasks, or with err. */
+/* Below which folder tasks' files are looked up: RETORT_DATA, or the data cache. Never NULL. */
 const char *task_data_dir(void);
+/* The folder that a task's file names are relative to: the data folder, or the one of its family below
+ * it (DIR/glue). NULL for generated tasks; ERR_MISSING with -1 if no file is there. Free *out. */
+int task_find_dir(char **out, const struct task *task, const char *data_dir, struct err *err);
 
 #endif

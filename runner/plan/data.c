@@ -1,0 +1,192 @@
+/* Where data lies, and its digests: each file and folder is read once for a plan. */
+#include "plan.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "retort/file.h"
+#include "retort/hash.h"
+#include "retort/hf.h"
+
+/* "$XDG_DATA_HOME/retort/data" or "~/.local/share/retort/data"; kept for the process's
+ * life. */
+const char *task_data_dir(void)
+{
+    static char dir[4096];
+    const char *given = getenv("RETORT_DATA"), *xdg = getenv("XDG_DATA_HOME"),
+               *home = getenv("HOME");
+
+    if (given && *given)
+        return given;
+    if (xdg && *xdg == '/')
+        snprintf(dir, sizeof(dir), "%s/retort/data", xdg);
+    else
+        snprintf(dir, sizeof(dir), "%s/.local/share/retort/data",
+                 home && *home ? home : ".");
+    return dir;
+}
+
+static bool has_file(const char *dir, const char *name)
+{
+    char *path = path_join(dir, name, NULL);
+    bool yes = path && file_exists(path);
+
+    free(path);
+    return yes;
+}
+
+static bool has_any(const char *dir, const struct task *task, const char *split)
+{
+    const char *const *files = task->files(task, split);
+
+    for (; files && *files; files++)
+        if (has_file(dir, *files))
+            return true;
+    return false;
+}
+
+/* The official folders lie right in the data folder, or in one of the family's name:
+ * DIR/glue/MRPC. */
+int task_find_dir(char **out, const struct task *task, const char *data_dir,
+                  struct err *err)
+{
+    const char *slash = strchr(task->name, '/');
+    char *family =
+        slash ? mem_strndup(task->name, (size_t)(slash - task->name), err) : NULL;
+    char *below = family ? path_join(data_dir, family, err) : NULL;
+    const char *found = NULL;
+
+    *out = NULL;
+    if (!task->files) {
+        free(family);
+        free(below);
+        return 0;
+    }
+    for (const char *const *s = task->splits; *s && !found; s++) {
+        if (has_any(data_dir, task, *s))
+            found = data_dir;
+        else if (below && has_any(below, task, *s))
+            found = below;
+    }
+    if (found)
+        *out = mem_strdup(found, err);
+    else
+        err_set(err, ERR_MISSING,
+                "the files of %s are not below %s; set RETORT_DATA to their folder",
+                task->name, data_dir);
+    free(family);
+    free(below);
+    return *out ? 0 : -1;
+}
+
+/* Digest of one file or folder, remembered. */
+static const char *remembered(struct planner *pl, const char *path, bool folder,
+                              struct err *err)
+{
+    char hex[SHA256_HEX];
+    char *key, *copy;
+    int64_t at = map_at(&pl->digests, path, -1);
+
+    if (at >= 0)
+        return pl->digest[at];
+    if (folder ? hf_digest(hex, path, err) : sha256_file(hex, path, err))
+        return NULL;
+    key = arena_strdup(pl->plan->arena, path);
+    copy = arena_strdup(pl->plan->arena, hex);
+    if (!key || !copy ||
+        mem_grow((void **)&pl->digest, pl->n_digests, &pl->cap_digests,
+                 sizeof(*pl->digest), err))
+        return NULL;
+    pl->digest[pl->n_digests] = copy;
+    if (map_at(&pl->digests, key, pl->n_digests++) == -2)
+        return NULL;
+    return copy;
+}
+
+const char *digest_folder(struct planner *pl, const char *path, struct err *err)
+{
+    if (!file_exists(path)) {
+        err_set(err, ERR_MISSING, "there is no folder %s", path);
+        return NULL;
+    }
+    return remembered(pl, path, true, err);
+}
+
+/* The first candidate of a split that is there. */
+static const char *digest_split(struct planner *pl, const char *dir,
+                                const struct task *task, const char *split,
+                                struct err *err)
+{
+    const char *const *files = task->files(task, split);
+    const char *digest = NULL;
+
+    for (; files && *files; files++) {
+        if (!has_file(dir, *files))
+            continue;
+        char *path = path_join(dir, *files, err);
+        digest = path ? remembered(pl, path, false, err) : NULL;
+        free(path);
+        return digest;
+    }
+    err_set(err, ERR_MISSING, "%s: there is no file of its split \"%s\" below %s",
+            task->name, split, dir);
+    return NULL;
+}
+
+static bool split_used(const struct stage_decl *st, const char *split, bool *any)
+{
+    for (const struct option *o = st->method->options; o && o->name; o++) {
+        const char *value;
+        if (!option_is_split(o))
+            continue;
+        *any = true;
+        value = *(const char *const *)((const char *)st->options + o->offset);
+        size_t n = strcspn(value, "[");
+        if (strlen(split) == n && !strncmp(split, value, n))
+            return true;
+    }
+    return false;
+}
+
+/*
+ * {"task": name, "version": v, "files": {"train": digest}}: the splits that the stage's
+ * options name; a method without such options has all splits that are there.
+ */
+int task_identity(struct planner *pl, const struct stage_decl *st,
+                  const struct task *task, struct json_writer *w, const char **digest,
+                  struct err *err)
+{
+    char *dir = NULL;
+    bool any = false;
+    int rc = -1;
+
+    *digest = NULL;
+    if (task_find_dir(&dir, task, pl->data_dir, err))
+        return -1;
+    json_object(w);
+    json_member(w, "task");
+    json_str(w, task->name);
+    json_member(w, "version");
+    json_i64(w, task->version);
+    json_member(w, "files");
+    json_object(w);
+    for (const char *const *s = task->splits; *s; s++)
+        (void)split_used(st, *s, &any);
+    for (const char *const *s = task->files ? task->splits : NULL; s && *s; s++) {
+        bool used = split_used(st, *s, &any);
+        const char *hex;
+        if (any ? !used : !has_any(dir, task, *s))
+            continue;
+        if (!(hex = digest_split(pl, dir, task, *s, err)))
+            goto done;
+        json_member(w, *s);
+        json_str(w, hex);
+        *digest = hex;
+    }
+    json_object_end(w);
+    json_object_end(w);
+    rc = 0;
+done:
+    free(dir);
+    return rc;
+}

@@ -1,0 +1,326 @@
+/* What is to be done for each job, why, and what that took the last time. */
+#include "plan.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "retort/hash.h"
+
+#define SIBLINGS_READ_MAX 8 /* runs opened for the sake of one sentence */
+
+struct states {
+    struct planner *pl;
+    struct run_info *run;
+    int64_t n;
+    int opened;
+};
+
+static const char *day(struct arena *arena, double at)
+{
+    time_t t = (time_t)at;
+    struct tm tm;
+
+    if (!(at > 0) || !gmtime_r(&t, &tm))
+        return "earlier";
+    return arena_printf(arena, "%04d-%02d-%02d", tm.tm_year + 1900, tm.tm_mon + 1,
+                        tm.tm_mday);
+}
+
+/* The value of "name=" in "a=1 b=2", up to the next space; labels may hold spaces, so
+ * only for messages. */
+static bool next_pair(const char **text, const char **pair, size_t *len)
+{
+    while (**text == ' ')
+        (*text)++;
+    *pair = *text;
+    *len = strcspn(*text, " ");
+    *text += *len;
+    return *len > 0;
+}
+
+static bool has_pair(const char *text, const char *pair, size_t len)
+{
+    const char *p;
+    size_t n;
+
+    while (next_pair(&text, &p, &n))
+        if (n == len && !strncmp(p, pair, n))
+            return true;
+    return false;
+}
+
+/* Pairs of `a` that `b` lacks; the last one found in *pair. */
+static int64_t differences(const char *a, const char *b, const char **pair, size_t *len)
+{
+    const char *p;
+    int64_t count = 0;
+    size_t n;
+
+    while (next_pair(&a, &p, &n))
+        if (!has_pair(b, p, n)) {
+            count++;
+            *pair = p;
+            *len = n;
+        }
+    return count;
+}
+
+/* "epochs is 3, was 2": the first option, or other member, that two identities differ in.
+ */
+static const char *first_difference(struct arena *arena, const struct json *now,
+                                    const struct json *was, const char *prefix)
+{
+    for (const struct json *m = json_first(now); m; m = json_next(m)) {
+        const struct json *old = json_get(was, json_key(m));
+        struct strbuf a = STRBUF_INIT, b = STRBUF_INIT;
+        const char *text = NULL;
+        json_canonical(m, &a);
+        if (old)
+            json_canonical(old, &b);
+        if (strcmp(strbuf_text(&a), strbuf_text(&b))) {
+            if (!strcmp(json_key(m), "inputs"))
+                text = "an input changed";
+            else if (json_kind(m) == JSON_OBJECT && old)
+                text = first_difference(arena, m, old, "");
+            else if (old)
+                text = arena_printf(arena, "%s%s is %.80s, was %.80s", prefix,
+                                    json_key(m), strbuf_text(&a), strbuf_text(&b));
+            else
+                text = arena_printf(arena, "%s%s is new", prefix, json_key(m));
+        }
+        strbuf_release(&a);
+        strbuf_release(&b);
+        if (text)
+            return text;
+    }
+    return NULL;
+}
+
+static struct json_doc *parse_quietly(const char *text)
+{
+    struct diags *diags = diags_new(NULL);
+    struct json_doc *doc =
+        diags && text ? json_parse(text, (int64_t)strlen(text), "identity", diags) : NULL;
+
+    diags_free(diags);
+    return doc;
+}
+
+/* Reads the sibling's identity and compares. NULL: no difference found, or it cannot be
+ * read. */
+static const char *compare_identity(struct states *s, const struct job *job,
+                                    const struct run_info *old)
+{
+    struct arena *arena = s->pl->plan->arena;
+    struct err quiet = ERR_INIT;
+    struct run *run = NULL;
+    const char *text = NULL;
+
+    if (s->opened++ >= SIBLINGS_READ_MAX ||
+        run_open(&run, s->pl->store, old->id, false, &quiet))
+        return NULL;
+    struct json_doc *now = parse_quietly(job->resolved);
+    struct json_doc *was = parse_quietly(run_head_text(run, "resolved"));
+    if (now && was)
+        text = first_difference(arena, json_root(now), json_root(was), "");
+    json_doc_free(now);
+    json_doc_free(was);
+    run_close(run);
+    return text;
+}
+
+/* The sealed run most like this job: same spec and stage, fewest differing variables,
+ * newest. */
+static const struct run_info *nearest(const struct states *s, const struct job *job,
+                                      int64_t *diff)
+{
+    const struct run_info *best = NULL;
+    const char *pair;
+    size_t len;
+
+    for (int64_t i = 0; i < s->n; i++) {
+        const struct run_info *r = &s->run[i];
+        if (r->state != RUN_SEALED || strcmp(r->stage, job->stage) ||
+            strcmp(r->name, s->pl->sp->name) || strcmp(r->method, job->method->name))
+            continue;
+        int64_t d = differences(job->variables, r->variables, &pair, &len);
+        if (!best || d < *diff || (d == *diff && r->ended > best->ended)) {
+            best = r;
+            *diff = d;
+        }
+    }
+    return best;
+}
+
+static const char *why_run(struct states *s, const struct job *job)
+{
+    struct arena *arena = s->pl->plan->arena;
+    const char *pair = NULL, *old = NULL, *text;
+    int64_t diff = 0;
+    size_t len = 0, old_len = 0, name;
+    const struct run_info *near = nearest(s, job, &diff);
+
+    if (!near)
+        return "new";
+    if (diff == 0) {
+        text = compare_identity(s, job, near);
+        return arena_printf(arena, "%s in %.*s",
+                            text ? text : "it differs from what was made", ID_SHORT,
+                            near->id);
+    }
+    (void)differences(job->variables, near->variables, &pair, &len);
+    (void)differences(near->variables, job->variables, &old, &old_len);
+    name = strcspn(pair, "=");
+    if (diff > 1 || !old || strncmp(old, pair, name + 1) || name >= len)
+        return "new";
+    return arena_printf(arena, "%.*s is %.*s, was %.*s in %.*s", (int)name, pair,
+                        (int)(len - name - 1), pair + name + 1, (int)(old_len - name - 1),
+                        old + name + 1, ID_SHORT, near->id);
+}
+
+/* Does a run recorded by `was` hold what `want` asks for? */
+static bool covers(const char *was, const char *want)
+{
+    struct json_doc *a = parse_quietly(was ? was : "{}"), *b = parse_quietly(want);
+    bool yes = a && b;
+
+    for (const struct json *m = b ? json_first(json_root(b)) : NULL; m && yes;
+         m = json_next(m)) {
+        const struct json *old = json_get(json_root(a), json_key(m));
+        yes = old && json_int(old) > 0 && json_int(m) % json_int(old) == 0;
+    }
+    json_doc_free(a);
+    json_doc_free(b);
+    return yes;
+}
+
+static bool record_covered(struct states *s, const struct job *job)
+{
+    struct err quiet = ERR_INIT;
+    struct run *run = NULL;
+    bool yes;
+
+    if (!strcmp(job->record, "{}"))
+        return true;
+    if (run_open(&run, s->pl->store, job->id, false, &quiet))
+        return false;
+    yes = covers(run_head_text(run, "record"), job->record);
+    run_close(run);
+    return yes;
+}
+
+static void set_sealed(struct states *s, struct job *job, const struct run_info *info)
+{
+    struct arena *arena = s->pl->plan->arena;
+    const char *class = s->pl->opt ? s->pl->opt->env_class : NULL;
+
+    job->seconds = info->seconds;
+    job->bytes = info->bytes;
+    if (s->pl->opt && s->pl->opt->rerun) {
+        job->state = JOB_RERUN;
+        job->why = arena_printf(arena, "asked for; sealed %s", day(arena, info->ended));
+    } else if (!record_covered(s, job)) {
+        job->state = JOB_RERUN;
+        job->why = "its record lacks what \"record\" asks for";
+    } else {
+        bool other = class && *info->env_class && strcmp(class, info->env_class);
+        job->state = JOB_CACHED;
+        job->why = arena_printf(arena, "sealed %s, run %.*s%s", day(arena, info->ended),
+                                ID_SHORT, info->id,
+                                other ? ", in another environment class" : "");
+    }
+}
+
+static void set_partial(struct states *s, struct job *job, const struct run_info *info)
+{
+    struct arena *arena = s->pl->plan->arena;
+    const char *class = s->pl->opt ? s->pl->opt->env_class : NULL;
+
+    job->state = JOB_RUN;
+    if (class && *info->env_class && strcmp(class, info->env_class)) {
+        job->why = "its checkpoint is of another environment class";
+    } else if (info->step > 0) {
+        job->state = JOB_RESUME;
+        job->why = arena_printf(arena, "at step %lld; %.200s", (long long)info->step,
+                                *info->failure ? info->failure : "it was stopped");
+    } else {
+        job->why = arena_printf(arena, "begun, no checkpoint; %.200s",
+                                *info->failure ? info->failure : "it was stopped");
+    }
+}
+
+/* Time and size of the newest sealed run of the same stage and spec, else of the same
+ * method. */
+static void expect(const struct states *s, struct job *job)
+{
+    const struct run_info *best = NULL;
+    bool exact = false;
+
+    if (!isnan(job->seconds))
+        return;
+    for (int64_t i = 0; i < s->n; i++) {
+        const struct run_info *r = &s->run[i];
+        bool same = !strcmp(r->stage, job->stage) && !strcmp(r->name, s->pl->sp->name);
+        if (r->state != RUN_SEALED || strcmp(r->method, job->method->name) ||
+            (exact && !same))
+            continue;
+        if (!best || (same && !exact) || r->ended > best->ended)
+            best = r;
+        exact = exact || same;
+    }
+    if (best) {
+        job->seconds = best->seconds;
+        job->bytes = best->bytes;
+    }
+}
+
+static int set_state(struct states *s, struct job *job, struct err *err)
+{
+    struct run_info info = {0};
+
+    job->state = JOB_RUN;
+    if (!s->pl->store) {
+        job->why = "new";
+        return 0;
+    }
+    if (store_stat(s->pl->store, job->id, &info, err))
+        return -1;
+    switch (info.state) {
+    case RUN_SEALED:
+        set_sealed(s, job, &info);
+        break;
+    case RUN_PARTIAL:
+        set_partial(s, job, &info);
+        break;
+    case RUN_ACTIVE:
+        job->why = "another process works on it now";
+        break;
+    case RUN_DAMAGED:
+        job->state = JOB_RERUN;
+        job->why = "its run file is damaged";
+        break;
+    case RUN_ABSENT:
+        job->why = why_run(s, job);
+        break;
+    }
+    expect(s, job);
+    return 0;
+}
+
+int plan_states(struct planner *pl, struct err *err)
+{
+    struct states s = {.pl = pl};
+    int rc = 0;
+
+    if (pl->store && store_list(pl->store, &s.run, &s.n, err))
+        return -1;
+    for (int64_t j = 0; j < pl->plan->n && !rc; j++) {
+        rc = set_state(&s, &pl->plan->job[j], err);
+        if (!rc && !pl->plan->job[j].why)
+            rc = err_set(err, ERR_MEMORY, "not enough memory for the plan");
+    }
+    free(s.run);
+    return rc;
+}

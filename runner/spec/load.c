@@ -1,0 +1,477 @@
+/*
+ * Loading: read, lay over what it extends, apply --set, check the top level, expand,
+ * check stages. Everything is told in one go; only what would repeat an error (a tree
+ * that is no object) stops.
+ */
+#include "tree.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "retort/file.h"
+
+#define SPEC_BYTES_MAX (16 << 20)
+#define EXTENDS_MAX 16
+
+static const char *const top_keys[] = {"retort", "name",     "note",    "extends",
+                                       "seeds",  "tasks",    "stages",  "sweep",
+                                       "record", "revision", "$schema", NULL};
+/* Words that mean something in `over`, tables and --set, so no stage may have them as its
+ * name. */
+static const char *const reserved[] = {
+    "retort", "name",  "note",   "extends", "seeds",    "seed",    "tasks",
+    "stages", "sweep", "record", "label",   "revision", "$schema", NULL};
+
+static bool named(const char *const *names, const char *name, size_t n)
+{
+    for (; *names; names++)
+        if (strlen(*names) == n && !strncmp(*names, name, n))
+            return true;
+    return false;
+}
+
+int spec_keep(struct spec *sp, struct json_doc *doc, const char *name, const char *dir,
+              bool is_set)
+{
+    struct source *src = arena_zalloc(sp->arena, sizeof(*src));
+
+    if (!src || mem_grow((void **)&sp->source, sp->n_sources, &sp->cap_sources,
+                         sizeof(*sp->source), &sp->err)) {
+        json_doc_free(doc);
+        return -1;
+    }
+    *src = (struct source){doc, arena_strdup(sp->arena, name),
+                           arena_strdup(sp->arena, dir), is_set};
+    sp->source[sp->n_sources++] = src;
+    return src->name && src->dir ? 0 : -1;
+}
+
+/* One file as nodes. */
+static struct node *read_file(struct spec *sp, const char *path, bool first)
+{
+    struct err err = ERR_INIT;
+    struct json_doc *doc = NULL;
+    struct node *node = NULL;
+    char *text = NULL, *dir = NULL;
+    int64_t len;
+
+    if (file_read(&text, &len, path, SPEC_BYTES_MAX, &err) ||
+        !(dir = path_dir(path, &err))) {
+        diags_add(sp->diags, path, NULL, 0, 0, "%s", err.text);
+        goto done;
+    }
+    if (!(doc = json_parse(text, len, path, sp->diags)))
+        goto done;
+    if (spec_keep(sp, doc, path, dir, false))
+        goto done;
+    node = node_from_json(sp, json_root(doc), sp->source[sp->n_sources - 1]);
+    if (node && node->kind != JSON_OBJECT) {
+        node_error(sp, node, "a spec is an object, this is %s",
+                   json_kind_name(node->kind));
+        node = NULL;
+    }
+    if (first) {
+        sp->text = text;
+        text = NULL;
+    }
+done:
+    free(text);
+    free(dir);
+    return node;
+}
+
+/* Reads `path` and all it extends; `chain` are the files that led here. */
+static struct node *read_chain(struct spec *sp, const char *path, const char **chain,
+                               int depth)
+{
+    struct node *node = read_file(sp, path, depth == 0);
+    const struct node *extends = node_get(node, "extends");
+    struct node *base;
+    char *next;
+
+    chain[depth] = path;
+    if (!node || !extends)
+        return node;
+    if (extends->kind != JSON_STRING) {
+        node_error(sp, extends, "\"extends\" wants a path, this is %s",
+                   json_kind_name(extends->kind));
+        return NULL;
+    }
+    next = path_join(extends->source->dir, extends->text, &sp->err);
+    if (!next)
+        return NULL;
+    for (int i = 0; i <= depth; i++)
+        if (!strcmp(chain[i], next)) {
+            node_error(sp, extends, "\"%s\" extends itself", extends->text);
+            free(next);
+            return NULL;
+        }
+    if (depth + 1 == EXTENDS_MAX || !file_exists(next)) {
+        if (depth + 1 == EXTENDS_MAX)
+            node_error(sp, extends, "more than %d files extend each other", EXTENDS_MAX);
+        else
+            node_error(sp, extends, "there is no file %s to extend", next);
+        free(next);
+        return NULL;
+    }
+    base = read_chain(sp, next, chain, depth + 1);
+    free(next);
+    return base ? node_merge(sp, base, node) : NULL;
+}
+
+/* ---- --set
+ * ----------------------------------------------------------------------------------- */
+
+/* "pruned.ratio" -> "stages.pruned.ratio"; "seeds" stays. */
+static const char *tree_path(struct spec *sp, const char *path)
+{
+    size_t n = strcspn(path, ".");
+
+    return named(top_keys, path, n) ? path : arena_printf(sp->arena, "stages.%s", path);
+}
+
+/* The value as JSON, or else as a string. */
+static struct node *set_node(struct spec *sp, const char *value, const char *name)
+{
+    struct err err = ERR_INIT;
+    struct diags *quiet = diags_new(&err);
+    struct strbuf sb = STRBUF_INIT;
+    struct json_doc *doc = NULL;
+    struct node *node = NULL;
+
+    if (!quiet)
+        return NULL;
+    doc = json_parse(value, (int64_t)strlen(value), name, quiet);
+    if (!doc) {
+        json_put_string(&sb, value);
+        if (!strbuf_failed(&sb, &sp->err))
+            doc = json_parse(strbuf_text(&sb), (int64_t)sb.len, name, sp->diags);
+    }
+    if (doc && !spec_keep(sp, doc, name, sp->dir, true))
+        node = node_from_json(sp, json_root(doc), sp->source[sp->n_sources - 1]);
+    strbuf_release(&sb);
+    diags_free(quiet);
+    return node;
+}
+
+static void apply_set(struct spec *sp, const char *set)
+{
+    const char *eq = strchr(set, '=');
+    const char *name = arena_printf(sp->arena, "--set %s", set);
+    const char *path, *full;
+    struct node *value;
+    size_t n;
+
+    if (!name)
+        return;
+    if (!eq || eq == set || *set == '.' || eq[-1] == '.' || strstr(set, "..")) {
+        diags_add(sp->diags, name, NULL, 0, 0, "write it as stage.option=value");
+        return;
+    }
+    if (!(path = arena_printf(sp->arena, "%.*s", (int)(eq - set), set)) ||
+        !(full = tree_path(sp, path)) || !(value = set_node(sp, eq + 1, name)))
+        return;
+    n = strcspn(path, ".");
+    if (full != path &&
+        !node_path(sp->root, arena_printf(sp->arena, "stages.%.*s", (int)n, path))) {
+        const struct node *stages = node_get(sp->root, "stages");
+        const char **names = stage_names(sp, stages);
+        const char *first = arena_printf(sp->arena, "%.*s", (int)n, path);
+        if (names && first)
+            node_error(sp, value, "no stage is named \"%s\"%s", first,
+                       did_you_mean(sp, first, names));
+        return;
+    }
+    struct node *root = node_set(sp, sp->root, full, value);
+    if (root)
+        sp->root = root;
+    sp->set_path[sp->n_sets] = path;
+    sp->set_value[sp->n_sets++] = value;
+}
+
+const char **stage_names(struct spec *sp, const struct node *stages)
+{
+    int64_t i = 0;
+    const char **names =
+        arena_zalloc(sp->arena, (node_count(stages) + 1) * (int64_t)sizeof(*names));
+
+    for (const struct node *m = stages && names ? stages->first : NULL; m; m = m->next)
+        names[i++] = m->key;
+    return names;
+}
+
+/* ---- the top level
+ * --------------------------------------------------------------------------- */
+
+static void check_string(struct spec *sp, const char *key, const char **out)
+{
+    const struct node *v = node_get(sp->root, key);
+
+    if (v && v->kind != JSON_STRING)
+        node_error(sp, v, "\"%s\" wants a string, this is %s", key,
+                   json_kind_name(v->kind));
+    else if (v && out)
+        *out = v->text;
+}
+
+static void check_name(struct spec *sp)
+{
+    const struct node *v = node_get(sp->root, "name");
+    const char *text = v && v->kind == JSON_STRING ? v->text : NULL;
+    const char *base = path_base(sp->path);
+    size_t n = strlen(base);
+
+    if (text && (!*text || strlen(text) > 80))
+        node_error(sp, v, "a name has 1 to 80 bytes, this has %zu", strlen(text));
+    if (!text && n > 5 && !strcmp(base + n - 5, ".json"))
+        n -= 5;
+    sp->name = text ? mem_strdup(text, &sp->err) : mem_strndup(base, n, &sp->err);
+}
+
+static void read_seeds(struct spec *sp)
+{
+    const struct node *v = node_get(sp->root, "seeds");
+    int64_t n = v ? node_count(v) : 1;
+
+    if (v && (v->kind != JSON_ARRAY || !n)) {
+        node_error(sp, v, "\"seeds\" wants a list of whole numbers, like [1, 2, 3]");
+        n = 0;
+    }
+    sp->seeds = arena_zalloc(sp->arena, (n + 1) * (int64_t)sizeof(*sp->seeds));
+    if (!sp->seeds)
+        return;
+    if (!v || !n) {
+        sp->seeds[0] = 1;
+        sp->n_seeds = 1;
+        return;
+    }
+    for (const struct node *m = v->first; m; m = m->next) {
+        if (m->kind != JSON_NUMBER || !m->is_int || m->number < 0) {
+            node_error(sp, m, "a seed is a whole number of at least 0, this is %s",
+                       node_show(sp, m));
+            continue;
+        }
+        for (int64_t i = 0; i < sp->n_seeds; i++)
+            if (sp->seeds[i] == (uint64_t)m->number)
+                node_error(sp, m, "seed %s is given twice", node_show(sp, m));
+        sp->seeds[sp->n_seeds++] = (uint64_t)m->number;
+    }
+}
+
+static void check_stage_names(struct spec *sp, const struct node *stages)
+{
+    for (const struct node *m = stages->first; m; m = m->next) {
+        size_t n = strlen(m->key);
+        size_t good =
+            strspn(m->key, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+                           "0123456789_-");
+        if (!n || good != n || n > 64)
+            node_key_error(
+                sp, m, "a stage's name is made of letters, digits, _ and - (at most 64)");
+        else if (named(reserved, m->key, n))
+            node_key_error(
+                sp, m,
+                "\"%s\" means something else in a spec; give the stage another name",
+                m->key);
+    }
+    if (!stages->first)
+        node_error(sp, stages, "a spec needs at least one stage");
+    if (node_count(stages) > SPEC_STAGES_MAX)
+        node_error(sp, stages, "more than %d stages", SPEC_STAGES_MAX);
+}
+
+static void check_top(struct spec *sp)
+{
+    const struct node *v = node_get(sp->root, "retort");
+
+    for (const struct node *m = sp->root->first; m; m = m->next)
+        if (!named(top_keys, m->key, strlen(m->key)))
+            node_unknown_key(sp, m, "a spec", top_keys);
+    if (!v)
+        node_error(sp, sp->root,
+                   "a spec begins with \"retort\": 1 (the version of its language)");
+    else if (v->kind != JSON_NUMBER || v->number < 1 || v->number > 1)
+        node_error(sp, v,
+                   "\"retort\" is the version of the language; this program knows 1");
+    check_string(sp, "name", NULL);
+    check_string(sp, "$schema", NULL);
+    check_string(sp, "revision", &sp->revision);
+    check_name(sp);
+    read_seeds(sp);
+    sp->record = record_read(sp, node_get(sp->root, "record"));
+    tasks_read(sp, node_get(sp->root, "tasks"));
+    v = node_get(sp->root, "stages");
+    if (!v)
+        node_error(sp, sp->root, "a spec needs \"stages\"");
+    else if (v->kind != JSON_OBJECT)
+        node_error(sp, v, "\"stages\" wants an object, this is %s",
+                   json_kind_name(v->kind));
+    else
+        check_stage_names(sp, v);
+}
+
+/* combos x seeds, seeds fastest. */
+static int make_points(struct spec *sp)
+{
+    if (sp->n_combos * sp->n_seeds > SPEC_POINTS_MAX) {
+        diags_add(sp->diags, sp->path, NULL, 0, 0,
+                  "the sweep has %lld points; %d is the most",
+                  (long long)(sp->n_combos * sp->n_seeds), SPEC_POINTS_MAX);
+        return -1;
+    }
+    sp->points = arena_zalloc(sp->arena, (sp->n_combos * sp->n_seeds + 1) *
+                                             (int64_t)sizeof(*sp->points));
+    if (!sp->points)
+        return -1;
+    for (int64_t c = 0; c < sp->n_combos; c++) {
+        const struct combo *k = &sp->combo[c];
+        const char **var = arena_zalloc(sp->arena, (k->n + 1) * (int64_t)sizeof(*var));
+        const char **value =
+            arena_zalloc(sp->arena, (k->n + 1) * (int64_t)sizeof(*value));
+        if (!var || !value)
+            return -1;
+        for (int64_t i = 0; i < k->n; i++) {
+            var[i] = k->v[i].var;
+            if (!(value[i] = node_canonical(sp, k->v[i].value)))
+                return -1;
+        }
+        for (int64_t s = 0; s < sp->n_seeds; s++)
+            sp->points[sp->n_points++] =
+                (struct point){k->n, var, value, k->label, sp->seeds[s]};
+    }
+    return 0;
+}
+
+/* All names that any point has, in the order of the spec. */
+static int collect_stages(struct spec *sp)
+{
+    struct map seen = {0};
+    int rc = -1;
+
+    sp->stage =
+        arena_zalloc(sp->arena, (SPEC_STAGES_MAX + 1) * (int64_t)sizeof(*sp->stage));
+    if (!sp->stage)
+        return -1;
+    for (int64_t c = 0; c < sp->n_combos; c++)
+        for (const struct node *m = sp->tree[c]->first; m; m = m->next) {
+            int64_t at = map_at(&seen, m->key, -1);
+            if (at == -2 || sp->n_stages == SPEC_STAGES_MAX)
+                goto done;
+            if (at >= 0)
+                continue;
+            if (map_at(&seen, m->key, sp->n_stages) < 0)
+                goto done;
+            sp->stage[sp->n_stages++] = m->key;
+        }
+    rc = 0;
+done:
+    map_release(&seen);
+    return rc;
+}
+
+static int load(struct spec *sp, const char *const *sets, int64_t n_sets)
+{
+    const char *chain[EXTENDS_MAX];
+    const struct node *stages;
+
+    if (!(sp->root = read_chain(sp, sp->path, chain, 0)))
+        return -1;
+    sp->set_path = arena_zalloc(sp->arena, (n_sets + 1) * (int64_t)sizeof(*sp->set_path));
+    sp->set_value =
+        arena_zalloc(sp->arena, (n_sets + 1) * (int64_t)sizeof(*sp->set_value));
+    if (!sp->set_path || !sp->set_value)
+        return -1;
+    for (int64_t i = 0; i < n_sets; i++)
+        apply_set(sp, sets[i]);
+    check_top(sp);
+    stages = node_get(sp->root, "stages");
+    if (!stages || stages->kind != JSON_OBJECT || !stages->first)
+        return -1;
+    if (sweep_expand(sp))
+        return -1;
+    stages_check(sp);
+    return make_points(sp) || collect_stages(sp) ? -1 : 0;
+}
+
+struct spec *spec_load(const char *path, const char *const *sets, int64_t n_sets,
+                       struct diags *diags)
+{
+    struct spec *sp = mem_new(1, sizeof(*sp), NULL);
+    int64_t before = diags_count(diags);
+    int rc = -1;
+
+    if (!sp) {
+        diags_add(diags, path, NULL, 0, 0, "not enough memory");
+        return NULL;
+    }
+    sp->diags = diags;
+    sp->arena = arena_new(&sp->err);
+    sp->path = mem_strdup(path, &sp->err);
+    sp->dir = path_dir(path, &sp->err);
+    if (sp->arena && sp->path && sp->dir)
+        rc = load(sp, sets, n_sets);
+    if (diags_count(diags) > before)
+        rc = -1;
+    else if (rc || !sp->name || err_is_set(&sp->err) ||
+             arena_failed(sp->arena, &sp->err)) {
+        diags_add(diags, path, NULL, 0, 0, "%s",
+                  *sp->err.text ? sp->err.text : "not enough memory");
+        rc = -1;
+    }
+    map_release(&sp->reported);
+    sp->diags = NULL;
+    if (!rc)
+        return sp;
+    spec_free(sp);
+    return NULL;
+}
+
+void spec_free(struct spec *sp)
+{
+    if (!sp)
+        return;
+    map_release(&sp->reported);
+    for (int64_t i = 0; i < sp->n_sources; i++)
+        json_doc_free(sp->source[i]->doc);
+    free(sp->source);
+    free(sp->text);
+    free(sp->name);
+    free(sp->path);
+    free(sp->dir);
+    arena_free(sp->arena);
+    free(sp);
+}
+
+const char *spec_name(const struct spec *sp)
+{
+    return sp->name;
+}
+const char *spec_path(const struct spec *sp)
+{
+    return sp->path;
+}
+const char *spec_text(const struct spec *sp)
+{
+    return sp->text;
+}
+const char *spec_revision(const struct spec *sp)
+{
+    return sp->revision;
+}
+int64_t spec_point_count(const struct spec *sp)
+{
+    return sp->n_points;
+}
+const struct point *spec_point(const struct spec *sp, int64_t i)
+{
+    return &sp->points[i];
+}
+int64_t spec_stage_count(const struct spec *sp)
+{
+    return sp->n_stages;
+}
+const char *spec_stage_name(const struct spec *sp, int64_t i)
+{
+    return sp->stage[i];
+}
