@@ -106,13 +106,17 @@ struct sequence {
     int32_t part;       /* choice or window number */
     int32_t label;      /* class; -1 unknown */
     float value;
-    int32_t start, end; /* span: token positions of the answer, 0 0 ([CLS]) for none */
+    int32_t start, end; /* span: token positions of the answer, 0 0 ([CLS]) for none in this window;
+                         * -1 -1: not known */
+    bool cut;           /* something was left out for max_len (windows: of the question) */
     int32_t context;    /* span: position of the context's first token */
     int32_t *from, *to; /* span: bytes of the context for each token, -1 outside of it */
     bool *best;         /* span: this window holds the most context around the token; or NULL */
 };
 
-/* An encoded split. `order` of examples is the file's; `index` maps to it after slicing. */
+/* An encoded split. Examples are in the file's order, or in the slice's: raw->v[i], first[i] and
+ * index[i] speak of the same example i. seq[], first[] and index[] are on the heap, the sequences'
+ * arrays in the arena. */
 struct dataset {
     const struct task *task;
     char name[96]; /* "glue/mrpc/train" or "glue/mrpc/train[0:500]": names its random streams */
@@ -127,15 +131,18 @@ struct dataset {
     int64_t max_len;
     int64_t n_cut;      /* sequences that were cut at max_len */
     struct special_ids special;
+    int64_t n_vocab;    /* tokens of the tokenizer */
 };
 
 /* Pairs are cut longest first, as the reference does; spans get windows with `stride` tokens of
- * overlap. Takes over `raw`, also on failure. */
+ * overlap (a question that leaves too little room for them is cut). A choice's second text is
+ * "b choice" where the example has a b. Takes over `raw`, also on failure. */
 int dataset_encode(struct dataset **out, const struct task *task, struct examples *raw,
                    const char *split, const struct tokenizer *tok, int64_t max_len,
                    int64_t stride, struct err *err);
-/* "train[a:b]": positions a to b - 1 of one fixed permutation of the split (seed 0), in its order.
- * A new dataset that shares nothing the old one frees... it takes the old one over. */
+/* "train[a:b]": positions a to b - 1 of one fixed permutation of the split, in its order: stream
+ * "slice/<task>/<split>" of seed 0. *data itself is changed; on failure it stays as it was. A slice cannot
+ * be sliced again. */
 int dataset_slice(struct dataset **data, int64_t from, int64_t to, struct err *err);
 void dataset_free(struct dataset *data);
 
@@ -156,7 +163,9 @@ struct batch {
     int64_t n_mlm;
 };
 
-/* The batch of examples pick[0 .. n-1]. */
+/* The batch of examples pick[0 .. n-1], with all their sequences. Which tokens of a masked LM are hidden
+ * depends on the example alone (seed 0, stream "mlm/<task>/<split>/<example>/<part>"): 15 % of the text's
+ * tokens, at least one; of these 80 % become [MASK], 10 % a random token, 10 % stay. */
 int batch_fill(struct batch *batch, const struct dataset *data, const int64_t *pick, int64_t n,
                struct arena *arena, struct err *err);
 
