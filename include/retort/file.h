@@ -10,7 +10,8 @@
 #include "retort/err.h"
 #include "retort/mem.h"
 
-/* Reads a whole regular file of at most `max` bytes; *out is NUL-terminated, the caller frees it. */
+/* Reads a whole regular file of at most `max` bytes; *out is NUL-terminated, the caller frees it. `len`
+ * may be NULL. */
 int file_read(char **out, int64_t *len, const char *path, int64_t max, struct err *err);
 
 /* Writes beside `path`, syncs, renames over it, syncs the folder: old or new, never half. */
