@@ -474,16 +474,24 @@ static int read_string(struct parser *p)
     return 0;
 }
 
-/* Is the value of the whole literal exactly the double? Only doubles from 2^53 on can
- * differ. */
+/* Does the whole literal say which double it is: exactly, or as RFC 8785 writes that
+ * double (beyond 2^53 it fills up with zeros)? Only doubles from 2^53 on can differ. */
 static bool whole_is_exact(const char *digits, int64_t n, double x)
 {
     char exact[400];
+    struct strbuf shortest = STRBUF_INIT;
+    bool same;
 
     if (x < 9007199254740992.0)
         return true;
     snprintf(exact, sizeof exact, "%.0f", x);
-    return strlen(exact) == (size_t)n && memcmp(exact, digits, (size_t)n) == 0;
+    if (strlen(exact) == (size_t)n && memcmp(exact, digits, (size_t)n) == 0)
+        return true;
+    strbuf_double(&shortest, x);
+    same = shortest.len == (size_t)n &&
+           memcmp(strbuf_text(&shortest), digits, (size_t)n) == 0;
+    strbuf_release(&shortest);
+    return same;
 }
 
 static int64_t skip_digits(const struct parser *p, int64_t pos)

@@ -292,6 +292,8 @@ static void read_members(struct reader *r)
     struct hf_config *cfg = r->cfg;
 
     only_text(r, "model_type", "bert");
+    if (diags_count(r->diags) > 0)
+        return; /* the rest would be judged by rules of another model */
     only_text(r, "position_embedding_type", "absolute");
     only_false(r, "is_decoder");
     only_false(r, "add_cross_attention");

@@ -3,7 +3,7 @@
  *
  * Parsing is by cJSON after our own validation: UTF-8 without BOM, no trailing garbage, no leading
  * zeros, no raw control characters, no \u0000, no duplicate keys, no lone surrogates, numbers finite and, if whole,
- * exactly representable; depth at most 64. Places are found by rereading the text.
+ * exactly representable (or written as RFC 8785 writes that double); depth at most 64, 2 million values. Places are found by rereading the text.
  */
 #ifndef RETORT_JSON_H
 #define RETORT_JSON_H
