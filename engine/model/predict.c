@@ -55,7 +55,7 @@ static struct predictions *new_predictions(const struct dataset *data, struct er
         return NULL;
     p->data = data;
     p->n = n;
-    p->loss = NAN;
+    p->loss = (double)NAN;
     p->arena = arena_new(err);
     if (!p->arena)
         goto fail;
@@ -221,7 +221,7 @@ int model_predict(struct predictions **out, struct model *model,
         goto done;
     for (int64_t i = 0; i < data->n; i++) {
         order[i] = (struct sized){example_tokens(data, i), i};
-        pr.best[i] = -INFINITY;
+        pr.best[i] = -(double)INFINITY;
     }
     qsort(order, (size_t)data->n, sizeof *order, by_size);
     for (int64_t i = 0; i < data->n;) {

@@ -1,0 +1,112 @@
+/* retort ls, retort show RUN: what the store holds. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "retort/store.h"
+#include "verbs.h"
+
+static const char *const state_word[] = {"absent", "partial", "active", "sealed", "damaged"};
+
+static const char *store_path(int *argc, char **argv)
+{
+    const char *dir = getenv("RETORT_STORE");
+
+    for (int i = 1; i + 1 < *argc; i++)
+        if (!strcmp(argv[i], "--store")) {
+            dir = argv[i + 1];
+            memmove(argv + i, argv + i + 2, (size_t)(*argc - i - 2) * sizeof *argv);
+            *argc -= 2;
+            break;
+        }
+    return dir && dir[0] ? dir : "runs";
+}
+
+static int tell(const struct err *err)
+{
+    fprintf(stderr, "retort: %s\n", err->text);
+    return err_exit_code(err);
+}
+
+int verb_ls(int argc, char **argv)
+{
+    struct err err = ERR_INIT;
+    struct store *store = NULL;
+    struct run_info *list = NULL;
+    int64_t n = 0;
+    const char *dir = store_path(&argc, argv);
+
+    if (argc != 1) {
+        fputs("usage: retort ls [--store DIR]\n", strcmp(argv[1], "--help") ? stderr : stdout);
+        return strcmp(argv[1], "--help") ? 2 : 0;
+    }
+    if (store_open(&store, dir, false, &err) || store_list(store, &list, &n, &err)) {
+        store_close(store);
+        return tell(&err);
+    }
+    printf("%-10s  %-8s  %-14s  %-12s  %-32s  %8s  %s\n", "run", "state", "name", "stage",
+           "variables", "seconds", "label");
+    for (int64_t i = 0; i < n; i++)
+        printf("%.10s  %-8s  %-14s  %-12s  %-32s  %8.1f  %s\n", list[i].id,
+               state_word[list[i].state], list[i].name, list[i].stage, list[i].variables,
+               list[i].seconds, list[i].label);
+    free(list);
+    store_close(store);
+    return 0;
+}
+
+static void print_series(struct run *run)
+{
+    struct err err = ERR_INIT;
+    struct series s;
+
+    printf("\nMetrics (last value)\n");
+    for (int64_t i = 0; i < run_series_count(run); i++)
+        if (!run_series(run, i, &s, &err) && s.n > 0)
+            printf("  %-52s step %-8lld %.6g\n", s.name, (long long)s.step[s.n - 1],
+                   s.value[s.n - 1]);
+}
+
+static void print_items(struct run *run)
+{
+    char shape[96];
+
+    printf("\nData\n");
+    for (int64_t i = 0; i < run_item_count(run); i++) {
+        const struct run_item *it = run_item(run, i);
+        printf("  %-68s %-5s %s%s%.10s\n", it->path, it->is_text ? "text" : dtype_name(it->dtype),
+               shape_text(shape, it->shape), it->origin ? "  in run " : "",
+               it->origin ? it->origin : "");
+    }
+}
+
+int verb_show(int argc, char **argv)
+{
+    struct err err = ERR_INIT;
+    struct store *store = NULL;
+    struct run *run = NULL;
+    char id[65];
+    const char *dir = store_path(&argc, argv);
+    int rc = 0;
+
+    if (argc != 2 || !strcmp(argv[1], "--help")) {
+        bool help = argc == 2;
+        fputs("usage: retort show RUN [--store DIR]\n", help ? stdout : stderr);
+        return help ? 0 : 2;
+    }
+    if (store_open(&store, dir, false, &err) || store_resolve(store, argv[1], id, &err) ||
+        run_open(&run, store, id, true, &err)) {
+        rc = tell(&err);
+    } else {
+        const struct run_info *info = run_info(run);
+        printf("run %s\n%s, stage %s (%s), %s\nstate %s, %.1f s of work\nresult %s\n", info->id,
+               info->name, info->stage, info->method, info->variables, state_word[info->state],
+               info->seconds, info->digest);
+        print_series(run);
+        print_items(run);
+    }
+    run_close(run);
+    store_close(store);
+    return rc;
+}
