@@ -89,7 +89,7 @@ static const struct task *task_of(struct stage *st, const char *name)
     const struct task *task = NULL;
 
     if (in && in->n > 0 && in->value && in->value[0])
-        task = task_find(in->value[0]);
+        task = spec_task(((const struct work *)st->runner)->r->plan->spec, in->value[0]);
     if (!task)
         stage_fail(st, ERR_INPUT, "input \"%s\" names no task", name);
     return task;
@@ -99,24 +99,23 @@ static int load(struct stage *st, const struct task *task, const char *split,
                 struct examples **out, struct err *err)
 {
     struct task_source src = {NULL, split};
-    struct examples *ex;
+    struct examples *ex = examples_new(err);
+    char *dir = NULL;
+    int rc = -1;
 
     (void)st;
-    if (!task->vocab) {
-        src.dir = task_data_dir();
-        if (!src.dir)
-            return err_set(err, ERR_MISSING, "%s: no data folder; set RETORT_DATA",
-                           task->name);
-    }
-    ex = examples_new(err);
-    if (!ex)
-        return -1;
-    if (task->load(task, &src, ex, err)) {
-        examples_free(ex);
-        return -1;
-    }
+    if (!ex || (!task->vocab && task_find_dir(&dir, task, task_data_dir(), err)))
+        goto done;
+    src.dir = dir;
+    if (task->load(task, &src, ex, err))
+        goto done;
     *out = ex;
-    return 0;
+    ex = NULL;
+    rc = 0;
+done:
+    free(dir);
+    examples_free(ex);
+    return rc;
 }
 
 static bool want(struct stage *st, const char *what, int64_t step)
