@@ -95,6 +95,41 @@ const struct task *task_find(const char *name);
 const struct metric *const *metric_list(void);
 const struct metric *metric_find(const char *name);
 
+/* ---- tasks of one's own ---------------------------------------------------------------------- */
+
+/* A table of examples: TSV (no quoting: a quote is text; BOM and CRLF are tolerated) or JSONL (one
+ * object per line). A column is a name of the header line, or a number from 1 ("3"); a member's
+ * name in JSONL. Alternatives are separated by "|" ("sentence1|premise"): the first that is there
+ * counts. A label is one of the label names, or its number from 0. */
+struct task_columns {
+    const char *a, *b, *label, *id; /* b, id NULL: none; label NULL: not known */
+    bool header;                    /* TSV: the first line names the columns */
+};
+
+enum task_format { TASK_FORMAT_AUTO, TASK_FORMAT_TSV, TASK_FORMAT_JSONL }; /* auto: by the suffix */
+
+struct task_file {
+    const char *split, *path;
+};
+
+struct task_decl {
+    const char *name, *summary; /* "my/intents"; summary may be NULL */
+    enum task_kind kind;        /* TASK_CLASSES, TASK_REGRESSION or TASK_MLM */
+    const char *dir;            /* paths are relative to it; NULL: as they are */
+    const struct task_file *files;
+    int64_t n_files;
+    enum task_format format;
+    struct task_columns columns;
+    const char *const *label_names; /* n_labels of them; TASK_CLASSES */
+    int64_t n_labels;
+    const char *const *metrics; /* names, NULL-terminated, main one first; NULL: by the kind */
+    int64_t max_len;            /* 0: 128 */
+};
+
+/* Checks the declaration and makes a task of it; everything is copied into `arena`. */
+int task_declare(struct task **out, const struct task_decl *decl, struct arena *arena,
+                 struct err *err);
+
 /* ---- tokens --------------------------------------------------------------------------------- */
 
 /* One row of model input: a sequence. Several may come from one example (choices; windows of a long

@@ -1,0 +1,160 @@
+/* Tasks that a user declares: a table with its columns and labels. */
+#include "table.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "retort/file.h"
+
+static int check(const struct task_decl *d, struct err *err)
+{
+    const char *name = d->name && *d->name ? d->name : NULL;
+    if (!name)
+        return err_set(err, ERR_INPUT, "a task needs a name, such as \"my/intents\"");
+    if (task_find(name))
+        return err_set(err, ERR_INPUT, "task %s is built in; choose another name", name);
+    if (d->kind != TASK_CLASSES && d->kind != TASK_REGRESSION && d->kind != TASK_MLM)
+        return err_set(err, ERR_INPUT,
+                       "task %s: a table can hold classes, regression or mlm", name);
+    if (d->kind == TASK_CLASSES && d->n_labels < 2)
+        return err_set(err, ERR_INPUT, "task %s has %lld labels; classes need at least 2",
+                       name, (long long)d->n_labels);
+    if (d->n_files < 1)
+        return err_set(err, ERR_INPUT, "task %s names no files; give at least one split",
+                       name);
+    if (!d->columns.a)
+        return err_set(err, ERR_INPUT, "task %s: the column of the text (a) is missing",
+                       name);
+    for (int64_t i = 0; i < d->n_labels; i++)
+        for (int64_t j = 0; j < i; j++)
+            if (!strcmp(d->label_names[i], d->label_names[j]))
+                return err_set(err, ERR_INPUT, "task %s: label \"%s\" is named twice",
+                               name, d->label_names[i]);
+    for (int64_t i = 0; i < d->n_files; i++)
+        for (int64_t j = 0; j < i; j++)
+            if (!strcmp(d->files[i].split, d->files[j].split))
+                return err_set(err, ERR_INPUT, "task %s: split \"%s\" is named twice",
+                               name, d->files[i].split);
+    return 0;
+}
+
+/* A task of that kind can compute them. */
+static bool suits(const char *metric, const struct task_decl *d)
+{
+    bool number = !strcmp(metric, "pearson") || !strcmp(metric, "spearman");
+    if (!strcmp(metric, "loss"))
+        return true;
+    if (!strcmp(metric, "exact_match") || d->kind == TASK_MLM)
+        return false;
+    if (!strcmp(metric, "f1"))
+        return d->kind == TASK_CLASSES && d->n_labels == 2;
+    return number == (d->kind == TASK_REGRESSION);
+}
+
+static int add_metrics(struct task *t, const struct task_decl *d, struct arena *arena,
+                       struct err *err)
+{
+    static const char *const usual[][3] = {
+        [TASK_CLASSES] = {"accuracy", NULL},
+        [TASK_REGRESSION] = {"pearson", "spearman", NULL},
+        [TASK_MLM] = {"loss", NULL},
+    };
+    const char *const *names = d->metrics ? d->metrics : usual[d->kind];
+    const struct metric **list;
+    int64_t n = 0;
+    while (names[n])
+        n++;
+    list = arena_zalloc(arena, (n + 1) * (int64_t)sizeof *list);
+    for (int64_t i = 0; list && i < n; i++) {
+        list[i] = metric_find(names[i]);
+        if (!list[i])
+            return err_set(err, ERR_INPUT, "task %s: unknown metric \"%s\"", d->name,
+                           names[i]);
+        if (!suits(names[i], d))
+            return err_set(err, ERR_INPUT, "task %s: metric %s does not suit its kind",
+                           d->name, names[i]);
+    }
+    t->metrics = list;
+    return 0;
+}
+
+static const char *copy(struct arena *arena, const char *s)
+{
+    return s ? arena_strdup(arena, s) : NULL;
+}
+
+static const char *const *copy_names(struct arena *arena, const char *const *names,
+                                     int64_t n)
+{
+    const char **out = arena_zalloc(arena, (n + 1) * (int64_t)sizeof *out);
+    for (int64_t i = 0; out && i < n; i++)
+        out[i] = copy(arena, names[i]);
+    return out;
+}
+
+static int add_split(struct table_split *s, const struct task_decl *d, int64_t i,
+                     struct arena *arena, struct err *err)
+{
+    char *path = path_join(d->dir ? d->dir : "", d->files[i].path, err);
+    const char *one[1] = {path};
+    if (!path)
+        return -1;
+    *s = (struct table_split){
+        .name = copy(arena, d->files[i].split),
+        .files = copy_names(arena, one, 1),
+        .columns = {.a = copy(arena, d->columns.a),
+                    .b = copy(arena, d->columns.b),
+                    .label = d->kind == TASK_MLM ? NULL : copy(arena, d->columns.label),
+                    .id = copy(arena, d->columns.id),
+                    .header = d->columns.header},
+    };
+    free(path);
+    return 0;
+}
+
+static int add_table(struct task *t, const struct task_decl *d, struct arena *arena,
+                     struct err *err)
+{
+    struct table *table = arena_zalloc(arena, (int64_t)sizeof *table);
+    struct table_split *s = arena_zalloc(arena, d->n_files * (int64_t)sizeof *s);
+    const char **names = arena_zalloc(arena, (d->n_files + 1) * (int64_t)sizeof *names);
+    if (!table || !s || !names)
+        return arena_failed(arena, err);
+    for (int64_t i = 0; i < d->n_files; i++) {
+        if (add_split(&s[i], d, i, arena, err))
+            return -1;
+        names[i] = s[i].name;
+    }
+    *table = (struct table){.splits = s, .n = d->n_files, .format = d->format};
+    t->config = table;
+    t->splits = names;
+    return 0;
+}
+
+int task_declare(struct task **out, const struct task_decl *d, struct arena *arena,
+                 struct err *err)
+{
+    struct task *t;
+    if (check(d, err))
+        return -1;
+    t = arena_zalloc(arena, (int64_t)sizeof *t);
+    if (!t)
+        return arena_failed(arena, err);
+    *t = (struct task){
+        .name = copy(arena, d->name),
+        .summary = copy(arena, d->summary ? d->summary : "declared in the spec"),
+        .kind = d->kind,
+        .labels = d->kind == TASK_CLASSES ? d->n_labels : 1,
+        .version = 1,
+        .max_len = d->max_len > 0 ? d->max_len : 128,
+        .files = table_files,
+        .load = table_load,
+    };
+    if (d->kind == TASK_CLASSES)
+        t->label_names = copy_names(arena, d->label_names, d->n_labels);
+    if (add_table(t, d, arena, err) || add_metrics(t, d, arena, err) ||
+        arena_failed(arena, err))
+        return -1;
+    *out = t;
+    return 0;
+}

@@ -1,0 +1,259 @@
+/*
+ * Tasks that need no data: a small made-up language, drawn from PCG streams (seed 0,
+ * "synth/<task>/ <split>/<number>"), so every machine makes the same examples. The answer
+ * depends on how two distant words go together, never on which words are there: counting
+ * words does no better than guessing.
+ *
+ *   synth/agreement   a sentence: fillers, one person word (the subject), things of
+ * either number as distractors, then one verb and a tail. Class 1: subject and verb agree
+ * in number; class 0: they do not. Each of the four combinations is as likely.
+ *   synth/match       two sentences: a names one of two animals by one of its words, b
+ * one of two sounds; class 1: it is the animal's sound. synth/span        question "which
+ * KIND"; the context holds one two-word name of each of three kinds, in any order among
+ * fillers; the answer is the name of the kind asked.
+ *
+ * Sizes: 6,000 examples in train, 1,500 in dev and test; 8 to 24 tokens with [CLS] and
+ * [SEP].
+ */
+#include "retort/task.h"
+
+#include <string.h>
+
+#include "retort/rng.h"
+#include "retort/strbuf.h"
+
+#define FILLERS                                                                          \
+    "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\n"                                               \
+    "now\nthen\nhere\nthere\nsoon\noften\ntoday\nquite\nonce\njust\nstill\never\n"
+
+static const char *const filler[] = {"now",   "then",  "here", "there", "soon",  "often",
+                                     "today", "quite", "once", "just",  "still", "ever"};
+
+struct synth {
+    const char *key; /* in the streams' names */
+    int (*make)(struct example *e, struct rng *rng, struct strbuf *sb,
+                struct arena *arena);
+};
+
+static const char *pick(struct rng *rng, const char *const *words, uint64_t n)
+{
+    return words[rng_below(rng, n)];
+}
+
+static void put(struct strbuf *sb, const char *word)
+{
+    if (sb->len)
+        strbuf_putc(sb, ' ');
+    strbuf_puts(sb, word);
+}
+
+static void put_fillers(struct strbuf *sb, struct rng *rng, uint64_t least, uint64_t most)
+{
+    for (uint64_t n = least + rng_below(rng, most - least + 1); n > 0; n--)
+        put(sb, pick(rng, filler, 12));
+}
+
+static const char *keep(struct strbuf *sb, struct arena *arena)
+{
+    const char *s = sb->failed ? NULL : arena_strdup(arena, strbuf_text(sb));
+    strbuf_clear(sb);
+    return s;
+}
+
+/* ---- agreement
+ * ------------------------------------------------------------------------------ */
+
+static const char *const person[2][4] = {{"king", "nurse", "pilot", "child"},
+                                         {"kings", "nurses", "pilots", "children"}};
+static const char *const thing[8] = {"lamp",  "lamps",  "boat", "boats",
+                                     "stone", "stones", "door", "doors"};
+static const char *const verb[2][4] = {{"sings", "runs", "waits", "sleeps"},
+                                       {"sing", "run", "wait", "sleep"}};
+
+static void put_things(struct strbuf *sb, struct rng *rng, uint64_t most)
+{
+    for (uint64_t n = rng_below(rng, most + 1); n > 0; n--) {
+        put(sb, pick(rng, thing, 8));
+        put_fillers(sb, rng, 0, 1);
+    }
+}
+
+static int make_agreement(struct example *e, struct rng *rng, struct strbuf *sb,
+                          struct arena *arena)
+{
+    uint64_t subject = rng_below(rng, 2);
+    e->label = (int32_t)rng_below(rng, 2);
+    put_fillers(sb, rng, 1, 4);
+    put(sb, pick(rng, person[subject], 4));
+    put_fillers(sb, rng, 1, 2);
+    put_things(sb, rng, 3);
+    put_fillers(sb, rng, 1, 3);
+    put(sb, pick(rng, verb[e->label ? subject : 1 - subject], 4));
+    put_fillers(sb, rng, 1, 4);
+    e->a = keep(sb, arena);
+    return e->a ? 0 : -1;
+}
+
+/* ---- match
+ * ---------------------------------------------------------------------------------- */
+
+static const char *const animal[2][4] = {{"dog", "hound", "puppy", "terrier"},
+                                         {"cat", "kitten", "tabby", "tomcat"}};
+static const char *const sound[2][4] = {{"barks", "growls", "howls", "yaps"},
+                                        {"meows", "purrs", "hisses", "mews"}};
+
+static int make_match(struct example *e, struct rng *rng, struct strbuf *sb,
+                      struct arena *arena)
+{
+    uint64_t which = rng_below(rng, 2);
+    e->label = (int32_t)rng_below(rng, 2);
+    put_fillers(sb, rng, 1, 5);
+    put(sb, pick(rng, animal[which], 4));
+    put_fillers(sb, rng, 1, 4);
+    e->a = keep(sb, arena);
+    put_fillers(sb, rng, 1, 5);
+    put(sb, pick(rng, sound[e->label ? which : 1 - which], 4));
+    put_fillers(sb, rng, 1, 4);
+    e->b = keep(sb, arena);
+    return e->a && e->b ? 0 : -1;
+}
+
+/* ---- span
+ * ----------------------------------------------------------------------------------- */
+
+static const char *const kind[3] = {"ship", "town", "food"};
+static const char *const opener[3][3] = {
+    {"royal", "silent", "iron"}, {"upper", "lower", "old"}, {"sweet", "fried", "salted"}};
+static const char *const closer[3][3] = {{"falcon", "queen", "wave"},
+                                         {"bridge", "market", "harbour"},
+                                         {"bread", "fish", "rice"}};
+
+static int make_span(struct example *e, struct rng *rng, struct strbuf *sb,
+                     struct arena *arena)
+{
+    int64_t order[3] = {0, 1, 2};
+    int64_t asked = (int64_t)rng_below(rng, 3);
+    struct answer *answer = arena_zalloc(arena, (int64_t)sizeof *answer);
+
+    rng_shuffle(rng, order, 3);
+    put(sb, "which");
+    put(sb, kind[asked]);
+    e->a = keep(sb, arena);
+    for (int i = 0; i < 3; i++) {
+        const char *one = pick(rng, opener[order[i]], 3),
+                   *two = pick(rng, closer[order[i]], 3);
+        put_fillers(sb, rng, 1, 2);
+        if (answer && order[i] == asked)
+            *answer = (struct answer){.text = arena_printf(arena, "%s %s", one, two),
+                                      .begin = (int64_t)sb->len + 1};
+        put(sb, one);
+        put(sb, two);
+    }
+    put_fillers(sb, rng, 1, 2);
+    e->b = keep(sb, arena);
+    e->answers = answer;
+    e->n_answers = 1;
+    e->answerable = true;
+    return e->a && e->b && answer && answer->text ? 0 : -1;
+}
+
+/* ---- splits
+ * --------------------------------------------------------------------------------- */
+
+static int64_t split_size(const char *split)
+{
+    if (!strcmp(split, "train"))
+        return 6000;
+    return !strcmp(split, "dev") || !strcmp(split, "test") ? 1500 : 0;
+}
+
+static int load(const struct task *task, const struct task_source *src,
+                struct examples *out, struct err *err)
+{
+    const struct synth *synth = task->config;
+    struct strbuf sb = STRBUF_INIT;
+    int64_t n = split_size(src->split);
+    int rc = -1;
+
+    if (!n)
+        return err_set(err, ERR_MISSING,
+                       "%s has no split \"%s\"; it has train, dev, test", task->name,
+                       src->split);
+    for (int64_t i = 0; i < n; i++) {
+        struct rng rng =
+            rng_streamf(0, "synth/%s/%s/%lld", synth->key, src->split, (long long)i);
+        struct example *e = examples_add(out, err);
+        if (!e)
+            goto done;
+        e->id = arena_printf(out->arena, "%lld", (long long)i);
+        if (synth->make(e, &rng, &sb, out->arena) || !e->id) {
+            if (!strbuf_failed(&sb, err))
+                arena_failed(out->arena, err);
+            goto done;
+        }
+    }
+    rc = 0;
+done:
+    strbuf_release(&sb);
+    return rc;
+}
+
+static const char *const splits[] = {"train", "dev", "test", NULL};
+
+extern const struct metric metric_accuracy, metric_f1, metric_exact_match;
+static const struct metric *const of_classes[] = {&metric_accuracy, NULL};
+static const struct metric *const of_spans[] = {&metric_f1, &metric_exact_match, NULL};
+static const char *const agree_names[] = {"disagree", "agree", NULL};
+static const char *const match_names[] = {"other", "same", NULL};
+
+extern const struct task task_synth_agreement, task_synth_match, task_synth_span;
+
+const struct task task_synth_agreement = {
+    .name = "synth/agreement",
+    .summary = "do subject and verb agree (generated)",
+    .kind = TASK_CLASSES,
+    .labels = 2,
+    .label_names = agree_names,
+    .metrics = of_classes,
+    .splits = splits,
+    .version = 1,
+    .max_len = 32,
+    .load = load,
+    .vocab = FILLERS "king\nnurse\npilot\nchild\nkings\nnurses\npilots\nchildren\n"
+                     "lamp\nlamps\nboat\nboats\nstone\nstones\ndoor\ndoors\n"
+                     "sings\nruns\nwaits\nsleeps\nsing\nrun\nwait\nsleep\n",
+    .config = &(const struct synth){"agreement", make_agreement},
+};
+
+const struct task task_synth_match = {
+    .name = "synth/match",
+    .summary = "does the sound fit the animal (generated sentence pairs)",
+    .kind = TASK_CLASSES,
+    .labels = 2,
+    .label_names = match_names,
+    .metrics = of_classes,
+    .splits = splits,
+    .version = 1,
+    .max_len = 32,
+    .load = load,
+    .vocab = FILLERS "dog\nhound\npuppy\nterrier\ncat\nkitten\ntabby\ntomcat\n"
+                     "barks\ngrowls\nhowls\nyaps\nmeows\npurrs\nhisses\nmews\n",
+    .config = &(const struct synth){"match", make_match},
+};
+
+const struct task task_synth_span = {
+    .name = "synth/span",
+    .summary = "find the name of the kind asked for (generated)",
+    .kind = TASK_SPAN,
+    .labels = 2,
+    .metrics = of_spans,
+    .splits = splits,
+    .version = 1,
+    .max_len = 32,
+    .load = load,
+    .vocab =
+        FILLERS "which\nship\ntown\nfood\nroyal\nsilent\niron\nupper\nlower\nold\n"
+                "sweet\nfried\nsalted\nfalcon\nqueen\nwave\nbridge\nmarket\nharbour\n"
+                "bread\nfish\nrice\n",
+    .config = &(const struct synth){"span", make_span},
+};
