@@ -1,0 +1,271 @@
+/*
+ * From observations to cells: selecting, counting runs and seeds, the paper's figures.
+ */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "retort/json.h"
+#include "table_impl.h"
+
+static bool same(const char *a, const char *b)
+{
+    return a && b && strcmp(a, b) == 0;
+}
+
+static bool item_takes(const struct item *it, const struct observation *o)
+{
+    if ((it->label && !same(it->label, o->label)))
+        return false;
+    for (int64_t i = 0; i < it->n_where; i++) {
+        bool ok = false;
+        for (int64_t k = 0; k < o->n_vars && !ok; k++)
+            ok = same(it->var[i], o->var[k]) && same(it->value[i], o->value[k]);
+        if (!ok)
+            return false;
+    }
+    return true;
+}
+
+static bool cell_takes(const struct table *t, const struct item *r, const struct item *c,
+                       const struct observation *o)
+{
+    const char *stage = c->stage ? c->stage : r->stage ? r->stage : t->stage;
+    const char *metric = c->metric ? c->metric : r->metric ? r->metric : t->metric;
+    return (!stage || same(stage, o->stage)) && (!metric || same(metric, o->metric)) &&
+           item_takes(r, o) && item_takes(c, o);
+}
+
+static bool seed_wanted(const struct table *t, uint64_t seed)
+{
+    for (int64_t i = 0; i < t->n_seeds; i++) {
+        if (t->seed[i] == seed)
+            return true;
+    }
+    return false;
+}
+
+/* Items of an axis whose values come with the observations, in the order of their
+ * appearance. */
+static void expand(struct table *t, struct axis *a, const struct observation *obs,
+                   int64_t n)
+{
+    if (!a->open)
+        return;
+    a->n = 0;
+    for (int64_t i = 0; i < n; i++) {
+        for (int64_t k = 0; k < obs[i].n_vars; k++) {
+            bool known = !same(obs[i].var[k], a->variable);
+            for (int64_t j = 0; j < a->n && !known; j++)
+                known = same(a->v[j].value[0], obs[i].value[k]);
+            if (!known)
+                table_item_of_value(t, a, obs[i].value[k]);
+        }
+    }
+}
+
+static void default_seeds(struct table *t, const struct observation *obs, int64_t n)
+{
+    if (t->has_seeds)
+        return;
+    t->n_seeds = 0;
+    t->seed = arena_zalloc(t->arena, (n ? n : 1) * (int64_t)sizeof(*t->seed));
+    for (int64_t i = 0; i < n && t->seed; i++) {
+        if (!seed_wanted(t, obs[i].seed))
+            t->seed[t->n_seeds++] = obs[i].seed;
+    }
+}
+
+/* The value of an item for another eye: what the paper's key is compared with. */
+static bool key_matches(const struct axis *a, const struct item *it,
+                        const struct json *key)
+{
+    struct strbuf sb = STRBUF_INIT;
+    bool yes;
+
+    if (it->paper) {
+        json_canonical(key, &sb);
+        yes = strcmp(strbuf_text(&sb), it->paper) == 0;
+        strbuf_release(&sb);
+        return yes;
+    }
+    if (a->variable && json_kind(key) == JSON_NUMBER && !isnan(it->x)) {
+        double x = it->x / a->scale * a->paper_scale;
+        return fabs(x - json_number(key)) <= 1e-9 * fmax(1, fabs(x));
+    }
+    return same(it->name, json_string(key));
+}
+
+static double paper_figure(const struct table *t, const struct item *r,
+                           const struct item *c)
+{
+    const struct axis *ka = t->paper_keys_are_rows ? &t->rows : &t->cols;
+    const struct axis *na = t->paper_keys_are_rows ? &t->cols : &t->rows;
+    const struct item *key = t->paper_keys_are_rows ? r : c;
+    const struct item *name = t->paper_keys_are_rows ? c : r;
+    const struct json *cols, *rows, *v;
+    int64_t at = -1;
+
+    if (!t->paper_table)
+        return (double)NAN;
+    cols = json_get(t->paper_table, "columns");
+    rows = json_get(t->paper_table, "rows");
+    for (int64_t i = 1; i < json_count(cols) && at < 0; i++) {
+        if (key_matches(na, name, json_at(cols, i)))
+            at = i;
+    }
+    for (const struct json *row = json_first(rows); row && at > 0; row = json_next(row)) {
+        v = json_at(row, at);
+        if (json_at(row, 0) && key_matches(ka, key, json_at(row, 0)))
+            return v && json_kind(v) == JSON_NUMBER ? json_number(v) * t->paper_scale
+                                                    : (double)NAN;
+    }
+    return (double)NAN;
+}
+
+/* One observation joins a cell; `seed_run` remembers which run stood for which seed. */
+static int cell_add(struct table *t, struct table_cell *cell, const char **seed_run,
+                    const struct observation *o, const char *row, const char *col,
+                    struct err *err)
+{
+    const char *id = o->run_id ? o->run_id : "";
+    bool counted = false;
+
+    for (int64_t s = 0; s < t->n_seeds; s++) {
+        if (t->seed[s] != o->seed)
+            continue;
+        if (seed_run[s] && strcmp(seed_run[s], id) != 0)
+            return err_set(
+                err, ERR_INPUT,
+                "cell (%s, %s): seed %llu has two runs, %.10s and %.10s; select one "
+                "with \"where\", \"label\" or \"stage\"",
+                row, col, (unsigned long long)o->seed, seed_run[s], id);
+        seed_run[s] = arena_strdup(t->arena, id);
+    }
+    for (int64_t i = 0; i < cell->n && !counted; i++)
+        counted = o->run_id && same(cell->run[i], id);
+    if (o->stale)
+        cell->state = CELL_STALE;
+    if (counted)
+        return 0;
+    cell->run[cell->n] = arena_strdup(t->arena, id);
+    cell->x[cell->n++] = o->x * t->scale;
+    return 0;
+}
+
+static int fill_cell(struct table *t, const struct item *r, const struct item *c,
+                     struct table_cell *cell, const struct observation *obs, int64_t n,
+                     const char **seed_run, struct err *err)
+{
+    int64_t room = 1, found = 0;
+
+    memset(seed_run, 0, (size_t)t->n_seeds * sizeof(*seed_run));
+    for (int64_t i = 0; i < n; i++)
+        room += cell_takes(t, r, c, &obs[i]);
+    cell->run = arena_zalloc(t->arena, room * (int64_t)sizeof(*cell->run));
+    cell->x = arena_zalloc(t->arena, room * (int64_t)sizeof(*cell->x));
+    if (arena_failed(t->arena, err))
+        return -1;
+    cell->state = CELL_OK;
+    for (int64_t i = 0; i < n; i++) {
+        if (isnan(obs[i].x) || !seed_wanted(t, obs[i].seed) ||
+            !cell_takes(t, r, c, &obs[i]))
+            continue;
+        if (cell_add(t, cell, seed_run, &obs[i], r->name, c->name, err))
+            return -1;
+    }
+    for (int64_t s = 0; s < t->n_seeds; s++)
+        found += seed_run[s] != NULL;
+    cell->wanted = t->n_seeds;
+    if (cell->n == 0)
+        cell->state = CELL_MISSING;
+    else if (found < t->n_seeds && cell->state == CELL_OK)
+        cell->state = CELL_PARTIAL;
+    cell->mean = stats_mean(cell->x, cell->n);
+    cell->std = stats_std(cell->x, cell->n);
+    cell->interval95 = stats_interval95(cell->x, cell->n);
+    cell->paper = paper_figure(t, r, c);
+    return 0;
+}
+
+int table_fill(struct table *t, const struct observation *obs, int64_t n, struct err *err)
+{
+    const char **seed_run = NULL;
+    int64_t cells, bytes;
+    int rc = -1;
+
+    expand(t, &t->rows, obs, n);
+    expand(t, &t->cols, obs, n);
+    default_seeds(t, obs, n);
+    if (mem_product(&cells, t->rows.n, t->cols.n, err) ||
+        mem_product(&bytes, cells, (int64_t)sizeof(*t->cell), err))
+        return -1;
+    seed_run = mem_new(t->n_seeds ? t->n_seeds : 1, sizeof(*seed_run), err);
+    t->cell = arena_zalloc(t->arena, bytes ? bytes : 1);
+    if (!seed_run || arena_failed(t->arena, err))
+        goto done;
+    for (int64_t i = 0; i < cells; i++) {
+        if (fill_cell(t, &t->rows.v[i / t->cols.n], &t->cols.v[i % t->cols.n],
+                      &t->cell[i], obs, n, seed_run, err))
+            goto done;
+    }
+    rc = 0;
+done:
+    free(seed_run);
+    return rc;
+}
+
+int64_t table_problems(const struct table *t)
+{
+    int64_t bad = 0;
+    for (int64_t i = 0; i < t->rows.n * t->cols.n; i++)
+        bad += !t->cell || t->cell[i].state != CELL_OK;
+    /* No cell at all is no answer either. */
+    return t->rows.n * t->cols.n == 0 ? 1 : bad;
+}
+
+const char *table_title(const struct table *t)
+{
+    return t->title;
+}
+
+const char *table_spec(const struct table *t)
+{
+    return t->spec;
+}
+
+int64_t table_want_count(const struct table *t)
+{
+    return t->n_wants;
+}
+
+void table_want(const struct table *t, int64_t i, const char **stage, const char **metric)
+{
+    *stage = t->want[i].stage;
+    *metric = t->want[i].metric;
+}
+
+int64_t table_rows(const struct table *t)
+{
+    return t->rows.n;
+}
+
+int64_t table_cols(const struct table *t)
+{
+    return t->cols.n;
+}
+
+const char *table_row_name(const struct table *t, int64_t row)
+{
+    return t->rows.v[row].name;
+}
+
+const char *table_col_name(const struct table *t, int64_t col)
+{
+    return t->cols.v[col].name;
+}
+
+const struct table_cell *table_cell(const struct table *t, int64_t row, int64_t col)
+{
+    return t->cell ? &t->cell[row * t->cols.n + col] : NULL;
+}

@@ -1,0 +1,335 @@
+/*
+ * A filled table as Markdown, LaTeX, CSV and JSON.
+ *
+ * Markdown and LaTeX hold one line a row; a row with figures of the paper is followed by
+ * two more, the paper's number and the difference. Marks: "missing", "*" for some seeds
+ * missing, "!" for stale; each is explained below.
+ */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "retort/json.h"
+#include "table_impl.h"
+
+static const char *const state_names[] = {"ok", "missing", "partial", "stale"};
+
+int table_format_parse(enum table_format *out, const char *name, struct err *err)
+{
+    static const char *const names[] = {"md", "latex", "csv", "json"};
+    for (int i = 0; i < 4; i++) {
+        if (strcmp(names[i], name) == 0) {
+            *out = (enum table_format)i;
+            return 0;
+        }
+    }
+    return err_set(err, ERR_INPUT, "unknown format \"%s\"; use md, latex, csv or json",
+                   name);
+}
+
+static void put_latex(struct strbuf *out, const char *s)
+{
+    for (; *s; s++) {
+        if (*s == '\\')
+            strbuf_puts(out, "\\textbackslash{}");
+        else if (*s == '~' || *s == '^')
+            strbuf_printf(out, "\\%c{}", *s);
+        else if (strchr("&%$#_{}", *s))
+            strbuf_printf(out, "\\%c", *s);
+        else
+            strbuf_putc(out, *s);
+    }
+}
+
+static void put_md(struct strbuf *out, const char *s)
+{
+    for (; *s; s++) {
+        if (*s == '|')
+            strbuf_putc(out, '\\');
+        strbuf_putc(out, *s == '\n' ? ' ' : *s);
+    }
+}
+
+static void put_csv(struct strbuf *out, const char *s)
+{
+    if (!strpbrk(s, ",\"\n\r")) {
+        strbuf_puts(out, s);
+        return;
+    }
+    strbuf_putc(out, '"');
+    for (; *s; s++) {
+        if (*s == '"')
+            strbuf_putc(out, '"');
+        strbuf_putc(out, *s);
+    }
+    strbuf_putc(out, '"');
+}
+
+static void put_text(struct strbuf *out, bool latex, const char *s)
+{
+    if (latex)
+        put_latex(out, s);
+    else
+        put_md(out, s);
+}
+
+/* A number with the declaration's digits; -0.0 is written 0.0. */
+static void put_fixed(struct strbuf *out, int digits, double x)
+{
+    char buf[352], zero[32];
+    snprintf(buf, sizeof(buf), "%.*f", digits, x);
+    snprintf(zero, sizeof(zero), "-%.*f", digits, 0.0);
+    strbuf_puts(out, strcmp(buf, zero) == 0 ? buf + 1 : buf);
+}
+
+static void put_cell(struct strbuf *out, const struct table *t,
+                     const struct table_cell *c, bool latex)
+{
+    if (c->state == CELL_MISSING) {
+        strbuf_puts(out, "missing");
+        return;
+    }
+    put_fixed(out, t->digits, c->mean);
+    if (!isnan(c->std)) {
+        strbuf_puts(out, latex ? " $\\pm$ " : " ± ");
+        put_fixed(out, t->digits, c->std);
+    }
+    strbuf_printf(out, " (%lld)", (long long)c->n);
+    strbuf_puts(out, c->state == CELL_PARTIAL ? (latex ? "$^{*}$" : "\\*")
+                     : c->state == CELL_STALE ? "!"
+                                              : "");
+}
+
+static bool row_has_paper(const struct table *t, int64_t row)
+{
+    for (int64_t c = 0; c < t->cols.n; c++) {
+        if (!isnan(table_cell(t, row, c)->paper))
+            return true;
+    }
+    return false;
+}
+
+/* "paper" (difference false) or "ours - paper" (true) of a row. */
+static void put_paper_row(struct strbuf *out, const struct table *t, int64_t row,
+                          bool latex, bool difference)
+{
+    strbuf_puts(out, latex ? "\\quad " : "| ");
+    strbuf_puts(out, difference ? "difference" : "paper");
+    for (int64_t c = 0; c < t->cols.n; c++) {
+        const struct table_cell *cell = table_cell(t, row, c);
+        double x = difference ? cell->mean - cell->paper : cell->paper;
+        strbuf_puts(out, latex ? " & " : " | ");
+        if (isnan(x)) {
+            strbuf_puts(out, latex ? "--" : "–");
+            continue;
+        }
+        if (difference && x > 0)
+            strbuf_putc(out, '+');
+        put_fixed(out, t->digits, x);
+    }
+    strbuf_puts(out, latex ? " \\\\\n" : " |\n");
+}
+
+static void put_row(struct strbuf *out, const struct table *t, int64_t row, bool latex)
+{
+    if (!latex)
+        strbuf_puts(out, "| ");
+    put_text(out, latex, t->rows.v[row].name);
+    for (int64_t c = 0; c < t->cols.n; c++) {
+        strbuf_puts(out, latex ? " & " : " | ");
+        put_cell(out, t, table_cell(t, row, c), latex);
+    }
+    strbuf_puts(out, latex ? " \\\\\n" : " |\n");
+    if (row_has_paper(t, row)) {
+        put_paper_row(out, t, row, latex, false);
+        put_paper_row(out, t, row, latex, true);
+    }
+}
+
+/* What the numbers are, and what the marks that occur mean. */
+static void put_legend(struct strbuf *out, const struct table *t, bool latex)
+{
+    int64_t count[4] = {0};
+    for (int64_t i = 0; i < t->rows.n * t->cols.n; i++)
+        count[t->cell[i].state]++;
+    strbuf_puts(out, latex ? "mean $\\pm$ std (n runs)" : "mean ± std (n runs)");
+    if (t->metric) {
+        strbuf_puts(out, " of ");
+        put_text(out, latex, t->metric);
+    }
+    if (t->unit) {
+        strbuf_puts(out, ", ");
+        put_text(out, latex, t->unit);
+    }
+    if (t->paper_name) {
+        const char *title = json_string(json_get(json_root(t->paper), "paper"));
+        strbuf_puts(out, "; paper: ");
+        if (title) {
+            put_text(out, latex, title);
+            strbuf_puts(out, ", ");
+        }
+        put_text(out, latex, t->paper_name);
+    }
+    strbuf_puts(out, ".");
+    if (count[CELL_MISSING])
+        strbuf_printf(out, " missing: no run (%lld).", (long long)count[CELL_MISSING]);
+    if (count[CELL_PARTIAL])
+        strbuf_printf(out, " %s: some seeds are missing (%lld).",
+                      latex ? "$^{*}$" : "\\*", (long long)count[CELL_PARTIAL]);
+    if (count[CELL_STALE])
+        strbuf_printf(out, " !: stale (%lld).", (long long)count[CELL_STALE]);
+    strbuf_putc(out, '\n');
+}
+
+static void print_md(struct strbuf *out, const struct table *t)
+{
+    if (*t->title) {
+        strbuf_puts(out, "**");
+        put_md(out, t->title);
+        strbuf_puts(out, "**\n\n");
+    }
+    strbuf_puts(out, "| ");
+    put_md(out, t->cols.name ? t->cols.name : t->cols.variable ? t->cols.variable : "");
+    for (int64_t c = 0; c < t->cols.n; c++) {
+        strbuf_puts(out, " | ");
+        put_md(out, t->cols.v[c].name);
+    }
+    strbuf_puts(out, " |\n|---");
+    for (int64_t c = 0; c < t->cols.n; c++)
+        strbuf_puts(out, "|---:");
+    strbuf_puts(out, "|\n");
+    for (int64_t r = 0; r < t->rows.n; r++)
+        put_row(out, t, r, false);
+    strbuf_putc(out, '\n');
+    put_legend(out, t, false);
+}
+
+static void print_latex(struct strbuf *out, const struct table *t)
+{
+    strbuf_puts(out, "\\begin{table}\n\\centering\n\\begin{tabular}{l");
+    for (int64_t c = 0; c < t->cols.n; c++)
+        strbuf_putc(out, 'r');
+    strbuf_puts(out, "}\n\\hline\n");
+    put_latex(out, t->cols.name       ? t->cols.name
+                   : t->cols.variable ? t->cols.variable
+                                      : "");
+    for (int64_t c = 0; c < t->cols.n; c++) {
+        strbuf_puts(out, " & ");
+        put_latex(out, t->cols.v[c].name);
+    }
+    strbuf_puts(out, " \\\\\n\\hline\n");
+    for (int64_t r = 0; r < t->rows.n; r++)
+        put_row(out, t, r, true);
+    strbuf_puts(out, "\\hline\n\\end{tabular}\n\\caption{");
+    put_latex(out, t->title);
+    strbuf_puts(out, *t->title ? ". " : "");
+    put_legend(out, t, true);
+    strbuf_puts(out, "}\n\\end{table}\n");
+}
+
+/* An empty field where there is no number. */
+static void put_number(struct strbuf *out, double x)
+{
+    strbuf_putc(out, ',');
+    if (!isnan(x))
+        strbuf_double(out, x);
+}
+
+static void print_csv(struct strbuf *out, const struct table *t)
+{
+    strbuf_puts(out,
+                "row,column,state,n,wanted,mean,std,interval95,paper,difference,runs\n");
+    for (int64_t i = 0; i < t->rows.n * t->cols.n; i++) {
+        const struct table_cell *c = &t->cell[i];
+        put_csv(out, t->rows.v[i / t->cols.n].name);
+        strbuf_putc(out, ',');
+        put_csv(out, t->cols.v[i % t->cols.n].name);
+        strbuf_printf(out, ",%s,%lld,%lld", state_names[c->state], (long long)c->n,
+                      (long long)c->wanted);
+        put_number(out, c->mean);
+        put_number(out, c->std);
+        put_number(out, c->interval95);
+        put_number(out, c->paper);
+        put_number(out, c->mean - c->paper);
+        strbuf_putc(out, ',');
+        for (int64_t k = 0; k < c->n; k++)
+            strbuf_printf(out, "%s%.10s", k ? " " : "", c->run[k]);
+        strbuf_putc(out, '\n');
+    }
+}
+
+static void json_cell(struct json_writer *w, const struct table *t, int64_t i)
+{
+    const struct table_cell *c = &t->cell[i];
+    const struct {
+        const char *key;
+        double x;
+    } numbers[] = {{"mean", c->mean},
+                   {"std", c->std},
+                   {"interval95", c->interval95},
+                   {"paper", c->paper},
+                   {"difference", c->mean - c->paper}};
+
+    json_object(w);
+    json_member(w, "row");
+    json_str(w, t->rows.v[i / t->cols.n].name);
+    json_member(w, "column");
+    json_str(w, t->cols.v[i % t->cols.n].name);
+    json_member(w, "state");
+    json_str(w, state_names[c->state]);
+    json_member(w, "n");
+    json_i64(w, c->n);
+    json_member(w, "wanted");
+    json_i64(w, c->wanted);
+    for (int k = 0; k < 5; k++) {
+        json_member(w, numbers[k].key);
+        json_num(w, numbers[k].x);
+    }
+    json_member(w, "values");
+    json_array(w);
+    for (int64_t k = 0; k < c->n; k++)
+        json_num(w, c->x[k]);
+    json_array_end(w);
+    json_member(w, "runs");
+    json_array(w);
+    for (int64_t k = 0; k < c->n; k++)
+        json_str(w, c->run[k]);
+    json_array_end(w);
+    json_object_end(w);
+}
+
+static void print_json(struct strbuf *out, const struct table *t)
+{
+    struct json_writer w;
+    json_begin(&w, out, true);
+    json_object(&w);
+    json_member(&w, "title");
+    json_str(&w, t->title);
+    json_member(&w, "metric");
+    json_str(&w, t->metric);
+    json_member(&w, "scale");
+    json_num(&w, t->scale);
+    json_member(&w, "cells");
+    json_array(&w);
+    for (int64_t i = 0; i < t->rows.n * t->cols.n; i++)
+        json_cell(&w, t, i);
+    json_array_end(&w);
+    json_object_end(&w);
+    strbuf_putc(out, '\n');
+}
+
+int table_print(const struct table *t, enum table_format format, struct strbuf *out,
+                struct err *err)
+{
+    if (!t->cell)
+        BUG("table_print before table_fill");
+    if (format == TABLE_MD)
+        print_md(out, t);
+    else if (format == TABLE_LATEX)
+        print_latex(out, t);
+    else if (format == TABLE_CSV)
+        print_csv(out, t);
+    else
+        print_json(out, t);
+    return strbuf_failed(out, err);
+}
