@@ -11,5 +11,10 @@ struct verb {
 extern const struct verb verbs[]; /* ends with name NULL */
 
 int verb_version(int argc, char **argv);
+int verb_run(int argc, char **argv);
+int verb_plan(int argc, char **argv);
+int verb_ls(int argc, char **argv);
+int verb_show(int argc, char **argv);
+int verb_list(int argc, char **argv);
 
 #endif
