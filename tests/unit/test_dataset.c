@@ -1,9 +1,9 @@
 /* Encoding, slices, orders and batches of small splits made here. */
 #include "check.h"
 
-#include <ctype.h>
-
+#include "retort/file.h"
 #include "retort/rng.h"
+#include "retort/strbuf.h"
 #include "retort/task.h"
 
 /* a = 5, b = 6, ... z = 30, aa is a a a a ... */
@@ -392,6 +392,84 @@ static void bad_examples_are_named(void **state)
     assert_null(data);
 }
 
+/* ---- the reference
+ * -------------------------------------------------------------------------- */
+
+static void put_ids(struct strbuf *sb, const struct sequence *s)
+{
+    for (int32_t i = 0; i < s->n; i++)
+        strbuf_printf(sb, "%s%d", i ? "," : "", s->id[i]);
+}
+
+/* "ids start:end from:to,... best" of each window, as in encode.tsv. */
+static void put_windows(struct strbuf *sb, const struct dataset *data)
+{
+    for (int64_t w = 0; w < data->n_seq; w++) {
+        const struct sequence *s = &data->seq[w];
+        strbuf_puts(sb, w ? "/" : "");
+        put_ids(sb, s);
+        strbuf_printf(sb, " %d:%d ", s->start, s->end);
+        for (int32_t i = s->context; i < s->n - 1; i++)
+            strbuf_printf(sb, "%s%d:%d", i > s->context ? "," : "", s->from[i], s->to[i]);
+        strbuf_putc(sb, ' ');
+        for (int32_t i = s->context; i < s->n - 1; i++)
+            strbuf_putc(sb, s->best[i] ? '1' : '0');
+    }
+}
+
+static void check_row(char *row, const struct tokenizer *words)
+{
+    struct err err = ERR_INIT;
+    struct examples *ex = examples_new(&err);
+    struct dataset *data = NULL;
+    struct strbuf sb = STRBUF_INIT;
+    char *field[8] = {0};
+
+    for (int i = 0; i < 8; i++)
+        field[i] = strsep(&row, "\t");
+    bool is_span = strcmp(field[0], "span") == 0;
+    struct example *e = add(ex, field[5], field[6], -1);
+    struct answer answer = {"", atoll(field[3])};
+    if (answer.begin >= 0) {
+        char *text = arena_strdup(ex->arena, field[6] + answer.begin);
+        text[atoll(field[4])] = 0;
+        answer.text = text;
+        e->answers = &answer;
+        e->n_answers = 1;
+        e->answerable = true;
+    }
+    assert_ok(dataset_encode(&data, is_span ? &SPAN : &CLASSES, ex, "x", words,
+                             atoll(field[1]), atoll(field[2]), &err),
+              &err);
+    if (is_span)
+        put_windows(&sb, data);
+    else
+        put_ids(&sb, &data->seq[0]);
+    assert_string_equal(strbuf_text(&sb), field[7]);
+    strbuf_release(&sb);
+    dataset_free(data);
+}
+
+static void pairs_and_windows_equal_the_reference(void **state)
+{
+    (void)state;
+    struct err err = ERR_INIT;
+    struct tokenizer *words = NULL;
+    char *text = NULL, *row;
+    int64_t len = 0, n = 0;
+
+    assert_ok(
+        tokenizer_load(&words, "tests/parity/fixtures/wordpiece.vocab.txt", true, &err),
+        &err);
+    assert_ok(file_read(&text, &len, "tests/parity/fixtures/encode.tsv", 1 << 20, &err),
+              &err);
+    for (char *p = text; (row = strsep(&p, "\n")) && *row; n++)
+        check_row(row, words);
+    assert_int_equal(n, 200);
+    free(text);
+    tokenizer_free(words);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -411,6 +489,7 @@ int main(void)
         cmocka_unit_test(masking_does_not_depend_on_the_batch_or_slice),
         cmocka_unit_test(fifteen_in_a_hundred_tokens_are_hidden),
         cmocka_unit_test(bad_examples_are_named),
+        cmocka_unit_test(pairs_and_windows_equal_the_reference),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
