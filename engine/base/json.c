@@ -120,6 +120,13 @@ void diags_free(struct diags *diags)
     free(diags);
 }
 
+/* Counts as an error, and makes the whole ERR_MEMORY: the text itself may be fine. */
+static void diags_no_memory(struct diags *diags)
+{
+    diags->count++;
+    diags->failed = true;
+}
+
 int64_t diags_count(const struct diags *diags)
 {
     return diags->count;
@@ -265,10 +272,11 @@ void diags_print(const struct diags *diags, struct strbuf *out)
         qsort(sorted, (size_t)diags->n, sizeof sorted[0], by_place);
     for (int64_t i = 0; i < diags->n; i++)
         diag_print(sorted[i], out);
-    if (diags->count > diags->n && diags->n > 0)
-        strbuf_printf(out, "and %" PRId64 " more errors\n", diags->count - diags->n);
+    if (diags->failed)
+        strbuf_puts(out, "out of memory\n");
     else if (diags->count > diags->n)
-        strbuf_puts(out, "out of memory while an error was reported\n");
+        strbuf_printf(out, "and %" PRId64 " more error%s\n", diags->count - diags->n,
+                      diags->count - diags->n == 1 ? "" : "s");
 }
 
 int diags_to_err(const struct diags *diags, struct err *err)
@@ -291,14 +299,13 @@ int diags_first_to_err(const struct diags *diags, struct err *err)
 
     if (diags->count == 0)
         return 0;
-
     for (int64_t i = 1; i < diags->n; i++) {
         const struct diag *d = &diags->item[i];
         if (by_place(&d, &first) < 0)
             first = d;
     }
     if (diags->failed || !first)
-        return err_set(err, ERR_MEMORY, "out of memory while an error was reported");
+        return err_set(err, ERR_MEMORY, "out of memory");
     if (!first->line)
         return err_set(err, ERR_INPUT, "%s: %s", first->name, first->message);
     return err_set(err, ERR_INPUT, "%s:%" PRId64 ":%" PRId64 ": %s", first->name,
@@ -794,21 +801,21 @@ static int index_children(struct json_doc *doc, struct diags *diags)
 
 static int decode(struct json_doc *doc, struct diags *diags)
 {
-    int rc = -1;
     char *text = blank_numbers(doc);
 
-    if (!text)
-        goto done;
-    doc->tree = cJSON_ParseWithLength(text, (size_t)doc->len + 1);
-    if (!doc->tree || take_strings(doc->node, doc->tree))
-        goto done;
-    rc = 0;
-done:
-    if (rc)
-        diags_add(diags, doc->name, NULL, 0, 0,
-                  "cJSON could not read the text (out of memory?)");
+    if (text)
+        doc->tree = cJSON_ParseWithLength(text, (size_t)doc->len + 1);
     free(text);
-    return rc ? -1 : index_children(doc, diags);
+    if (!doc->tree) { /* what can be wrong with the text was found before */
+        diags_no_memory(diags);
+        return -1;
+    }
+    if (take_strings(doc->node, doc->tree)) {
+        diags_add(diags, doc->name, NULL, 0, 0,
+                  "cJSON reads this text as something else");
+        return -1;
+    }
+    return index_children(doc, diags);
 }
 
 static struct json_doc *doc_new(const char *text, int64_t len, const char *name,
@@ -852,7 +859,10 @@ struct json_doc *json_parse(const char *text, int64_t len, const char *name,
     if (p.doc && !p.c_locale)
         err_errno(&err, "the C locale");
     if (err_is_set(&err)) {
-        diags_add(diags, name, NULL, 0, 0, "%s", err.text);
+        if (err.code == ERR_MEMORY)
+            diags_no_memory(diags);
+        else
+            diags_add(diags, name, NULL, 0, 0, "%s", err.text);
         goto done;
     }
     p.text = p.doc->text;
