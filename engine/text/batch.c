@@ -197,8 +197,13 @@ static void hide_some(struct batch *b, const struct dataset *data, int64_t k)
     for (int64_t row = begin; row < end; row++)
         if (rng_uniform(&rng) < HIDE && b->id[row] != data->special.sep)
             hide(b, data, row, &rng);
-    if (b->n_mlm == before && end > begin)
-        hide(b, data, begin + (int64_t)rng_below(&rng, (uint64_t)(end - begin)), &rng);
+    if (b->n_mlm > before || end <= begin)
+        return;
+    int64_t row = begin + (int64_t)rng_below(&rng, (uint64_t)(end - begin));
+    if (b->id[row] == data->special.sep) /* between two texts */
+        row = row > begin ? row - 1 : row + 1;
+    if (row < end)
+        hide(b, data, row, &rng);
 }
 
 static int hide_tokens(struct batch *b, const struct dataset *data, struct arena *arena,
