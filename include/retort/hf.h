@@ -27,7 +27,7 @@ struct hf_config {
     int64_t pad_id;
     enum { HF_GELU, HF_RELU } activation;
     /* After physical removal layers differ; 0 .. heads-1 as kept, in the numbering of the full model. Written as
-     * "pruned_heads" (transformers) and, for feed-forward neurons, "retort_ffn". */
+     * "pruned_heads" (transformers 4 builds the smaller layers from it; 5 keeps the member but ignores it) and, for feed-forward neurons, "retort_ffn". */
     int64_t heads_kept[HF_LAYERS_MAX];
     int32_t *head_ids[HF_LAYERS_MAX]; /* in the arena; NULL: all */
     int64_t ffn_kept[HF_LAYERS_MAX];
