@@ -1,15 +1,13 @@
 #include "labels.h"
 
-int32_t labels_class(const struct predictions *p, int64_t i)
-{
-    return p->data->seq[p->data->first[i]].label;
-}
-
 const struct example *labels_example(const struct predictions *p, int64_t i)
 {
-    const struct dataset *d = p->data;
-    /* A slice keeps either all raw examples or its own: the list's length tells. */
-    return &d->raw->v[d->index && d->raw->n != d->n ? d->index[i] : i];
+    return &p->data->raw->v[i]; /* a slice orders its raw examples too */
+}
+
+int32_t labels_class(const struct predictions *p, int64_t i)
+{
+    return labels_example(p, i)->label;
 }
 
 int labels_check(const char *metric, const struct predictions *p, struct err *err)

@@ -4,13 +4,16 @@
  * depends on how two distant words go together, never on which words are there: counting
  * words does no better than guessing.
  *
- *   synth/agreement   a sentence: fillers, one person word (the subject), things of
- * either number as distractors, then one verb and a tail. Class 1: subject and verb agree
- * in number; class 0: they do not. Each of the four combinations is as likely.
- *   synth/match       two sentences: a names one of two animals by one of its words, b
- * one of two sounds; class 1: it is the animal's sound. synth/span        question "which
- * KIND"; the context holds one two-word name of each of three kinds, in any order among
- * fillers; the answer is the name of the kind asked.
+ *   synth/agreement   a sentence with one singular and one plural person word, things of
+ * either number as distractors, fillers, and a gap for the verb, "[MASK]". The person
+ * named first is the subject. Class 1: the verb in the gap must be plural. synth/match
+ * two sentences: a tells what is in the purse, b what something costs, both by one of
+ * eight number words. Class 1: the money is enough; never equal. synth/span question
+ * "which KIND"; the context holds one two-word name of each of three kinds, in any order
+ * among fillers; the answer is the name of the kind asked.
+ *
+ * Swapping the two persons, or the two numbers, turns the answer around and leaves the
+ * bag of words as it is; which of both an example holds is an even draw.
  *
  * Sizes: 6,000 examples in train, 1,500 in dev and test; 8 to 24 tokens with [CLS] and
  * [SEP].
@@ -67,9 +70,6 @@ static const char *const person[2][4] = {{"king", "nurse", "pilot", "child"},
                                          {"kings", "nurses", "pilots", "children"}};
 static const char *const thing[8] = {"lamp",  "lamps",  "boat", "boats",
                                      "stone", "stones", "door", "doors"};
-static const char *const verb[2][4] = {{"sings", "runs", "waits", "sleeps"},
-                                       {"sing", "run", "wait", "sleep"}};
-
 static void put_things(struct strbuf *sb, struct rng *rng, uint64_t most)
 {
     for (uint64_t n = rng_below(rng, most + 1); n > 0; n--) {
@@ -82,13 +82,14 @@ static int make_agreement(struct example *e, struct rng *rng, struct strbuf *sb,
                           struct arena *arena)
 {
     uint64_t subject = rng_below(rng, 2);
-    e->label = (int32_t)rng_below(rng, 2);
-    put_fillers(sb, rng, 1, 4);
+    e->label = (int32_t)subject;
+    put_fillers(sb, rng, 1, 3);
     put(sb, pick(rng, person[subject], 4));
     put_fillers(sb, rng, 1, 2);
-    put_things(sb, rng, 3);
+    put_things(sb, rng, 2);
+    put(sb, pick(rng, person[1 - subject], 4));
     put_fillers(sb, rng, 1, 3);
-    put(sb, pick(rng, verb[e->label ? subject : 1 - subject], 4));
+    put(sb, "[MASK]");
     put_fillers(sb, rng, 1, 4);
     e->a = keep(sb, arena);
     return e->a ? 0 : -1;
@@ -97,22 +98,22 @@ static int make_agreement(struct example *e, struct rng *rng, struct strbuf *sb,
 /* ---- match
  * ---------------------------------------------------------------------------------- */
 
-static const char *const animal[2][4] = {{"dog", "hound", "puppy", "terrier"},
-                                         {"cat", "kitten", "tabby", "tomcat"}};
-static const char *const sound[2][4] = {{"barks", "growls", "howls", "yaps"},
-                                        {"meows", "purrs", "hisses", "mews"}};
+static const char *const number[8] = {"one",  "two", "three", "four",
+                                      "five", "six", "seven", "eight"};
 
 static int make_match(struct example *e, struct rng *rng, struct strbuf *sb,
                       struct arena *arena)
 {
-    uint64_t which = rng_below(rng, 2);
-    e->label = (int32_t)rng_below(rng, 2);
-    put_fillers(sb, rng, 1, 5);
-    put(sb, pick(rng, animal[which], 4));
+    uint64_t money = rng_below(rng, 8), price = (money + 1 + rng_below(rng, 7)) % 8;
+    e->label = money > price;
+    put_fillers(sb, rng, 1, 4);
+    put(sb, "purse");
+    put(sb, number[money]);
     put_fillers(sb, rng, 1, 4);
     e->a = keep(sb, arena);
-    put_fillers(sb, rng, 1, 5);
-    put(sb, pick(rng, sound[e->label ? which : 1 - which], 4));
+    put_fillers(sb, rng, 1, 4);
+    put(sb, "costs");
+    put(sb, number[price]);
     put_fillers(sb, rng, 1, 4);
     e->b = keep(sb, arena);
     return e->a && e->b ? 0 : -1;
@@ -203,14 +204,14 @@ static const char *const splits[] = {"train", "dev", "test", NULL};
 extern const struct metric metric_accuracy, metric_f1, metric_exact_match;
 static const struct metric *const of_classes[] = {&metric_accuracy, NULL};
 static const struct metric *const of_spans[] = {&metric_f1, &metric_exact_match, NULL};
-static const char *const agree_names[] = {"disagree", "agree", NULL};
-static const char *const match_names[] = {"other", "same", NULL};
+static const char *const agree_names[] = {"singular", "plural", NULL};
+static const char *const match_names[] = {"too_little", "enough", NULL};
 
 extern const struct task task_synth_agreement, task_synth_match, task_synth_span;
 
 const struct task task_synth_agreement = {
     .name = "synth/agreement",
-    .summary = "do subject and verb agree (generated)",
+    .summary = "which number must the verb have (generated)",
     .kind = TASK_CLASSES,
     .labels = 2,
     .label_names = agree_names,
@@ -220,14 +221,13 @@ const struct task task_synth_agreement = {
     .max_len = 32,
     .load = load,
     .vocab = FILLERS "king\nnurse\npilot\nchild\nkings\nnurses\npilots\nchildren\n"
-                     "lamp\nlamps\nboat\nboats\nstone\nstones\ndoor\ndoors\n"
-                     "sings\nruns\nwaits\nsleeps\nsing\nrun\nwait\nsleep\n",
+                     "lamp\nlamps\nboat\nboats\nstone\nstones\ndoor\ndoors\n",
     .config = &(const struct synth){"agreement", make_agreement},
 };
 
 const struct task task_synth_match = {
     .name = "synth/match",
-    .summary = "does the sound fit the animal (generated sentence pairs)",
+    .summary = "is the money enough for the price (generated sentence pairs)",
     .kind = TASK_CLASSES,
     .labels = 2,
     .label_names = match_names,
@@ -236,8 +236,7 @@ const struct task task_synth_match = {
     .version = 1,
     .max_len = 32,
     .load = load,
-    .vocab = FILLERS "dog\nhound\npuppy\nterrier\ncat\nkitten\ntabby\ntomcat\n"
-                     "barks\ngrowls\nhowls\nyaps\nmeows\npurrs\nhisses\nmews\n",
+    .vocab = FILLERS "purse\ncosts\none\ntwo\nthree\nfour\nfive\nsix\nseven\neight\n",
     .config = &(const struct synth){"match", make_match},
 };
 
