@@ -406,6 +406,17 @@ static int serve(struct planner *pl)
     return arena_failed(plan->arena, &pl->sp->err);
 }
 
+/* "name=value"; a plain word stands without its quotes. */
+static void put_variable(struct strbuf *sb, const char *name, const char *value)
+{
+    size_t n = strlen(value);
+    bool word = n > 2 && *value == '"' && !strpbrk(value, " \\=") &&
+                strcspn(value + 1, "\"") == n - 2;
+
+    strbuf_printf(sb, "%s%s=", sb->len ? " " : "", name);
+    strbuf_add(sb, value + (word ? 1 : 0), word ? n - 2 : n);
+}
+
 /* Variables that all of the job's points agree in, and the seed where there are several.
  */
 static int describe(struct planner *pl, struct job *job)
@@ -429,7 +440,7 @@ static int describe(struct planner *pl, struct job *job)
                 same = !strcmp(q->var[k], p->var[v]) && !strcmp(q->value[k], p->value[v]);
         }
         if (same)
-            strbuf_printf(&sb, "%s%s=%s", sb.len ? " " : "", p->var[v], p->value[v]);
+            put_variable(&sb, p->var[v], p->value[v]);
     }
     if (!seed && pl->sp->n_seeds > 1) {
         seed = true;

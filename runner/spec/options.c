@@ -71,6 +71,7 @@ static bool read_enum(const struct reader *r, int *out)
     for (int i = 0; r->o->choices[i]; i++) {
         if (!strcmp(r->o->choices[i], r->v->text)) {
             *out = i;
+            strbuf_release(&all);
             return true;
         }
         strbuf_printf(&all, "%s\"%s\"", i ? ", " : "", r->o->choices[i]);

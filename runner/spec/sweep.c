@@ -57,8 +57,8 @@ static int join(struct spec *sp, struct combo *out, const struct combo *a,
     out->v = arena_zalloc(sp->arena, (out->n + 1) * (int64_t)sizeof(*out->v));
     if (!out->v)
         return -1;
-    memcpy(out->v, a->v, (size_t)a->n * sizeof(*a->v));
-    memcpy(out->v + a->n, b->v, (size_t)b->n * sizeof(*b->v));
+    for (int64_t i = 0; i < out->n; i++)
+        out->v[i] = i < a->n ? a->v[i] : b->v[i - a->n];
     out->label = a->label ? a->label : b->label;
     if (a->label && b->label)
         out->label = arena_printf(sp->arena, "%s / %s", a->label, b->label);
