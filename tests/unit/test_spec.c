@@ -1,0 +1,300 @@
+/* Specs: what is read, and what is refused with which words. */
+#include "spec_methods.h"
+
+/* Every point as "label|var=value,..." lines, seeds left out. */
+static void assert_points(const char *sweep, const char *set, const char *want)
+{
+    char text[4096];
+    struct strbuf sb = STRBUF_INIT;
+
+    snprintf(text, sizeof(text), SPEC(", \"sweep\": %s"), sweep);
+    struct spec *spec = load_ok(text, set);
+    for (int64_t i = 0; spec && i < spec_point_count(spec); i++) {
+        const struct point *p = spec_point(spec, i);
+        strbuf_printf(&sb, "%s|", p->label ? p->label : "");
+        for (int64_t v = 0; v < p->n_vars; v++)
+            strbuf_printf(&sb, "%s%s=%s", v ? "," : "", strchr(p->var[v], '.') + 1,
+                          p->value[v]);
+        strbuf_putc(&sb, '\n');
+    }
+    assert_string_equal(strbuf_text(&sb), want);
+    strbuf_release(&sb);
+    spec_free(spec);
+}
+
+static void a_spec_without_sweep_is_one_point_of_seed_1(void **state)
+{
+    struct spec *spec = load_ok(SPEC(""), NULL);
+
+    (void)state;
+    assert_int_equal(spec_point_count(spec), 1);
+    assert_int_equal(spec_point(spec, 0)->seed, 1);
+    assert_int_equal(spec_stage_count(spec), 4);
+    assert_string_equal(spec_name(spec), "s");
+    assert_string_equal(spec_stage_name(spec, 3), "result");
+    spec_free(spec);
+}
+
+static void seeds_change_fastest(void **state)
+{
+    struct spec *spec = load_ok(
+        SPEC(", \"seeds\": [4, 9], \"sweep\": {\"grid\": {\"pruned.ratio\": [0, 1]}}"),
+        NULL);
+
+    (void)state;
+    assert_int_equal(spec_point_count(spec), 4);
+    assert_int_equal(spec_point(spec, 1)->seed, 9);
+    assert_string_equal(spec_point(spec, 1)->value[0], "0");
+    assert_string_equal(spec_point(spec, 2)->value[0], "1");
+    spec_free(spec);
+}
+
+static void grid_is_the_product_of_its_variables(void **state)
+{
+    (void)state;
+    assert_points("{\"grid\": {\"pruned.ratio\": [0, 0.5], \"pruned.order\": "
+                  "[\"importance\", \"random\"]}}",
+                  NULL,
+                  "|ratio=0,order=\"importance\"\n|ratio=0,order=\"random\"\n"
+                  "|ratio=0.5,order=\"importance\"\n|ratio=0.5,order=\"random\"\n");
+}
+
+static void zip_pairs_its_variables(void **state)
+{
+    (void)state;
+    assert_points("{\"zip\": {\"teacher.epochs\": [1, 2], \"teacher.lr\": [0.1, 0.2]}}",
+                  NULL, "|epochs=1,lr=0.1\n|epochs=2,lr=0.2\n");
+    refused(SPEC(", \"sweep\": {\"zip\": {\"teacher.epochs\": [1, 2], \"teacher.lr\": "
+                 "[0.1]}}"),
+            "\"teacher.lr\" has 1 values, \"teacher.epochs\" has 2");
+}
+
+static void list_items_carry_labels(void **state)
+{
+    (void)state;
+    assert_points(
+        "{\"list\": [{\"label\": \"long\", \"teacher.epochs\": 9, \"teacher.lr\": 0.1},"
+        " {\"label\": \"short\", \"teacher.epochs\": 1}]}",
+        NULL, "long|epochs=9,lr=0.1\nshort|epochs=1\n");
+}
+
+static void concat_puts_blocks_one_after_another(void **state)
+{
+    (void)state;
+    assert_points("{\"concat\": [{\"grid\": {\"pruned.ratio\": [0]}}, {\"grid\": "
+                  "{\"teacher.epochs\": [7]}}]}",
+                  NULL, "|ratio=0\n|epochs=7\n");
+}
+
+static void range_gives_the_decimals_that_one_writes(void **state)
+{
+    (void)state;
+    assert_points("{\"grid\": {\"pruned.ratio\": {\"range\": [0, 0.4, 0.1]}}}", NULL,
+                  "|ratio=0\n|ratio=0.1\n|ratio=0.2\n|ratio=0.3\n|ratio=0.4\n");
+}
+
+static void log_gives_round_middles(void **state)
+{
+    (void)state;
+    assert_points("{\"grid\": {\"teacher.lr\": {\"log\": [1e-5, 1e-3, 3]}}}", NULL,
+                  "|lr=0.00001\n|lr=0.0001\n|lr=0.001\n");
+}
+
+static void random_draws_are_fixed_by_variable_and_seed(void **state)
+{
+    static const char text[] = SPEC(", \"sweep\": {\"zip\": {\"teacher.lr\": "
+                                    "{\"random\": {\"count\": 3, \"low\": 1e-5, "
+                                    "\"high\": 1e-2, \"log\": true}}, "
+                                    "\"teacher.epochs\": {\"random\": {\"count\": 3, "
+                                    "\"low\": 1, \"high\": 4, \"int\": true}}}}");
+    struct spec *a = load_ok(text, NULL), *b = load_ok(text, NULL);
+
+    (void)state;
+    assert_int_equal(spec_point_count(a), 3);
+    for (int i = 0; i < 3; i++) {
+        double lr = strtod(spec_point(a, i)->value[0], NULL);
+        assert_true(lr >= 1e-5 && lr <= 1e-2);
+        assert_string_equal(spec_point(a, i)->value[0], spec_point(b, i)->value[0]);
+    }
+    spec_free(a);
+    spec_free(b);
+}
+
+static void when_extends_points_that_meet_a_condition(void **state)
+{
+    (void)state;
+    assert_points(
+        "{\"grid\": {\"pruned.ratio\": [0, 0.5]}, \"when\": [{\"if\": {\"pruned.ratio\": "
+        "{\"gt\": 0}}, \"grid\": {\"pruned.order\": [\"importance\", \"random\"]}}]}",
+        NULL, "|ratio=0\n|ratio=0.5,order=\"importance\"\n|ratio=0.5,order=\"random\"\n");
+}
+
+static void exclude_takes_points_out(void **state)
+{
+    (void)state;
+    assert_points("{\"grid\": {\"pruned.ratio\": [0, 0.5, 1]}, \"exclude\": "
+                  "[{\"pruned.ratio\": [0, 1]}]}",
+                  NULL, "|ratio=0.5\n");
+    refused(SPEC(", \"sweep\": {\"grid\": {\"pruned.ratio\": [0]}, \"exclude\": "
+                 "[{\"pruned.ratio\": 0}]}"),
+            "no point is left");
+}
+
+static void set_takes_a_variable_out_of_the_sweep(void **state)
+{
+    (void)state;
+    assert_points(
+        "{\"grid\": {\"pruned.ratio\": [0, 0.5, 1], \"teacher.epochs\": [1, 2]}}",
+        "pruned.ratio=0.35", "|epochs=1\n|epochs=2\n");
+    refused_with(SPEC(""), "prunde.ratio=0.1",
+                 "--set prunde.ratio=0.1: error: no stage is named \"prunde\"; did you "
+                 "mean \"pruned\"?");
+    refused_with(SPEC(""), "pruned.ratio=x", "\"ratio\" of prune/heads wants a number");
+}
+
+static void extends_merges_deeply_and_null_removes(void **state)
+{
+    (void)state;
+    put("base.json", SPEC(", \"sweep\": {\"grid\": {\"pruned.ratio\": [0, 1]}}"));
+    struct spec *spec = load_ok(
+        "{\"retort\": 1, \"extends\": \"base.json\", \"sweep\": null, \"seeds\": [3], "
+        "\"stages\": {\"result\": null, \"pruned\": {\"order\": \"random\"}}}",
+        NULL);
+    assert_int_equal(spec_point_count(spec), 1);
+    assert_int_equal(spec_stage_count(spec), 3);
+    spec_free(spec);
+    put("base.json", "{\"retort\": 1, \"extends\": \"s.json\"}");
+    refused("{\"retort\": 1, \"extends\": \"base.json\"}", "extends itself");
+    refused("{\"retort\": 1, \"extends\": \"none.json\"}",
+            "there is no file none.json to extend");
+}
+
+static void all_errors_are_told_at_once_with_their_places(void **state)
+{
+    static const char want[] = "broken.json:3:37: error: unknown key \"rato\" for "
+                               "prune/heads; did you mean \"ratio\"?\n"
+                               "    3 |     \"pruned\": {\"do\": \"prune/heads\", "
+                               "\"rato\": 0.5, \"model\": {\"from\": \"teachr\"}},\n"
+                               "      |                                     ^~~~~~\n"
+                               "broken.json:3:68: error: no stage is named \"teachr\"; "
+                               "did you mean \"teacher\"?\n"
+                               "    3 |     \"pruned\": {\"do\": \"prune/heads\", "
+                               "\"rato\": 0.5, \"model\": {\"from\": \"teachr\"}},\n"
+                               "      |                                                  "
+                               "                  ^~~~~~~~\n";
+    char *told = NULL;
+
+    (void)state;
+    put("broken.json",
+        "{\"retort\": 1, \"stages\": {\n    " START ", " TRAIN ",\n"
+        "    \"pruned\": {\"do\": \"prune/heads\", \"rato\": 0.5, \"model\": {\"from\": "
+        "\"teachr\"}},\n"
+        "    \"p2\": {\"do\": \"prune/heads\", \"model\": {\"from\": \"teacher\"}}}}");
+    assert_null(load_with("broken.json", NULL, &told));
+    assert_string_equal(told, want);
+    free(told);
+}
+
+static void wrong_values_are_refused_in_words(void **state)
+{
+    (void)state;
+    refused(STAGE("\"x\": {\"do\": \"prune/head\", \"model\": \"m\"}"),
+            "unknown method \"prune/head\"; did you mean \"prune/heads\"?");
+    refused(STAGE("\"x\": {\"do\": \"prune/heads\", \"model\": \"m\", \"ratio\": 1.5}"),
+            "\"ratio\" of prune/heads is 1.5; use 0 to 1");
+    refused(
+        STAGE(
+            "\"x\": {\"do\": \"prune/heads\", \"model\": \"m\", \"order\": \"randon\"}"),
+        "has no choice \"randon\"; did you mean \"random\"?");
+    refused(STAGE("\"x\": {\"do\": \"prune/heads\"}"),
+            "prune/heads needs \"model\": what to prune");
+    refused(STAGE("\"x\": {\"model\": \"m\"}"), "stage \"x\" needs \"do\"");
+    refused(STAGE("\"x\": {\"do\": \"start\", \"task\": \"synth/agreemnt\"}"),
+            "no task is named \"synth/agreemnt\"; did you mean \"synth/agreement\"?");
+    refused(STAGE("\"x\": {\"do\": \"evaluate\", \"model\": \"m\", \"task\": "
+                  "\"synth/agreement\", "
+                  "\"split\": \"dve\"}"),
+            "synth/agreement has no split \"dve\"");
+    refused(STAGE("\"x\": {\"do\": \"finetune\", \"model\": \"m\", \"task\": "
+                  "\"synth/agreement\", "
+                  "\"epochs\": 1.5}"),
+            "wants a whole number, this is 1.5");
+    refused("{\"stages\": {" START "}}", "a spec begins with \"retort\": 1");
+    refused("[1]", "a spec is an object, this is an array");
+    refused("{\"retort\": 1, \"retort\": 1}", "retort");
+    refused(SPEC(", \"seeds\": [1, -1]"),
+            "a seed is a whole number of at least 0, this is -1");
+    refused(SPEC(", \"record\": {\"wieghts\": 1}"), "did you mean \"weights\"?");
+}
+
+static void inputs_are_typed(void **state)
+{
+    (void)state;
+    refused(STAGE("\"x\": {\"do\": \"prune/heads\", \"model\": \"m\", \"scores\": "
+                  "{\"from\": \"teacher\"}}"),
+            "\"scores\" of prune/heads takes scores; stage \"teacher\" (finetune) gives "
+            "a model");
+    refused(STAGE("\"x\": {\"do\": \"prune/heads\", \"model\": {\"from\": \"teacher\", "
+                  "\"output\": \"eval\"}}"),
+            "stage \"teacher\" (finetune) gives a model, not an evaluation");
+}
+
+static void circles_of_stages_are_found(void **state)
+{
+    (void)state;
+    refused(STAGE("\"a\": {\"do\": \"prune/heads\", \"model\": {\"from\": \"b\"}}, "
+                  "\"b\": {\"do\": "
+                  "\"prune/heads\", \"model\": {\"from\": \"a\"}}"),
+            "stages wait for each other in a circle: a -> b -> a");
+}
+
+static void over_names_swept_variables(void **state)
+{
+    (void)state;
+    refused(
+        STAGE("\"x\": {\"do\": \"prune/heads\", \"model\": \"m\", \"over\": [\"sead\"]}"),
+        "\"over\" names \"sead\", which is not swept; did you mean \"seed\"?");
+}
+
+static void the_schema_is_json_and_knows_the_methods(void **state)
+{
+    struct err err = ERR_INIT;
+    struct strbuf sb = STRBUF_INIT;
+    struct diags *diags = diags_new(&err);
+
+    (void)state;
+    spec_schema(&sb);
+    struct json_doc *doc = json_parse(sb.text, (int64_t)sb.len, "schema", diags);
+    assert_non_null(doc);
+    assert_non_null(strstr(sb.text, "\"prune/heads\""));
+    assert_non_null(strstr(sb.text, "\"share removed\""));
+    json_doc_free(doc);
+    diags_free(diags);
+    strbuf_release(&sb);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_spec_without_sweep_is_one_point_of_seed_1),
+        cmocka_unit_test(seeds_change_fastest),
+        cmocka_unit_test(grid_is_the_product_of_its_variables),
+        cmocka_unit_test(zip_pairs_its_variables),
+        cmocka_unit_test(list_items_carry_labels),
+        cmocka_unit_test(concat_puts_blocks_one_after_another),
+        cmocka_unit_test(range_gives_the_decimals_that_one_writes),
+        cmocka_unit_test(log_gives_round_middles),
+        cmocka_unit_test(random_draws_are_fixed_by_variable_and_seed),
+        cmocka_unit_test(when_extends_points_that_meet_a_condition),
+        cmocka_unit_test(exclude_takes_points_out),
+        cmocka_unit_test(set_takes_a_variable_out_of_the_sweep),
+        cmocka_unit_test(extends_merges_deeply_and_null_removes),
+        cmocka_unit_test(all_errors_are_told_at_once_with_their_places),
+        cmocka_unit_test(wrong_values_are_refused_in_words),
+        cmocka_unit_test(inputs_are_typed),
+        cmocka_unit_test(circles_of_stages_are_found),
+        cmocka_unit_test(over_names_swept_variables),
+        cmocka_unit_test(the_schema_is_json_and_knows_the_methods),
+    };
+    return cmocka_run_group_tests(tests, begin, end);
+}
