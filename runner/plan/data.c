@@ -168,6 +168,10 @@ int task_identity(struct planner *pl, const struct stage_decl *st,
     json_str(w, task->name);
     json_member(w, "version");
     json_i64(w, task->version);
+    if (task_declared_text(pl->sp, task)) {
+        json_member(w, "declared");
+        json_raw(w, task_declared_text(pl->sp, task));
+    }
     json_member(w, "files");
     json_object(w);
     for (const char *const *s = task->splits; *s; s++)

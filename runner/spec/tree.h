@@ -119,6 +119,7 @@ struct spec {
     const char **stage;
     int64_t n_stages;
     const struct task **task; /* declared, NULL-terminated */
+    const char **task_text;   /* what of each declaration decides the numbers */
     int64_t n_tasks;
     struct map reported; /* errors that were told */
 };
@@ -177,6 +178,8 @@ bool options_read(struct spec *sp, struct stage_decl *st, const char *reading);
 /* tasks.c */
 void tasks_read(struct spec *sp, const struct node *tasks);
 const struct task *spec_find_task(const struct spec *sp, const char *name);
+/* Canonical JSON of a declared task without its paths; NULL for a built-in one. */
+const char *task_declared_text(const struct spec *sp, const struct task *task);
 /* "record", checked, as canonical JSON. */
 const char *record_read(struct spec *sp, const struct node *record);
 

@@ -47,26 +47,57 @@ static const struct input mean_inputs[] = {{"eval", KIND_EVAL, true, true, "resu
 static const struct option_default train_code[] = {{"lr", "2e-5"}, {NULL, NULL}};
 /* clang-format on */
 
-static const struct method fake_start = {.name = "start", .summary = "a new model", .version = 1,
-    .options_size = sizeof(struct fake_options), .inputs = start_inputs, .outputs = KIND_MODEL,
-    .uses_seed = true, .run = run_nothing};
-static const struct method fake_train = {.name = "finetune", .summary = "train", .version = 1,
-    .options = train_options, .options_size = sizeof(struct fake_options), .inputs = train_inputs,
-    .outputs = KIND_MODEL, .uses_seed = true, .run = run_nothing, .code = train_code};
-static const struct method fake_heads = {.name = "analyze/heads", .summary = "score", .version = 1,
-    .options = train_options, .options_size = sizeof(struct fake_options), .inputs = train_inputs,
-    .outputs = KIND_SCORES, .run = run_nothing};
-static const struct method fake_prune = {.name = "prune/heads", .summary = "prune", .version = 1,
-    .options = prune_options, .options_size = sizeof(struct fake_options), .inputs = prune_inputs,
-    .outputs = KIND_MODEL, .run = run_nothing};
-static const struct method fake_eval = {.name = "evaluate", .summary = "score", .version = 1,
-    .options = train_options, .options_size = sizeof(struct fake_options), .inputs = train_inputs,
-    .outputs = KIND_EVAL, .run = run_nothing};
-static const struct method fake_mean = {.name = "mean", .summary = "average", .version = 1,
-    .options_size = sizeof(struct fake_options), .inputs = mean_inputs, .outputs = KIND_STATS,
-    .run = run_nothing};
-static const struct method *const fakes[] = {&fake_start, &fake_train, &fake_heads, &fake_prune,
-                                             &fake_eval,  &fake_mean,  NULL};
+static const struct method fake_start = {.name = "start",
+                                         .summary = "a new model",
+                                         .version = 1,
+                                         .options_size = sizeof(struct fake_options),
+                                         .inputs = start_inputs,
+                                         .outputs = KIND_MODEL,
+                                         .uses_seed = true,
+                                         .run = run_nothing};
+static const struct method fake_train = {.name = "finetune",
+                                         .summary = "train",
+                                         .version = 1,
+                                         .options = train_options,
+                                         .options_size = sizeof(struct fake_options),
+                                         .inputs = train_inputs,
+                                         .outputs = KIND_MODEL,
+                                         .uses_seed = true,
+                                         .run = run_nothing,
+                                         .code = train_code};
+static const struct method fake_heads = {.name = "analyze/heads",
+                                         .summary = "score",
+                                         .version = 1,
+                                         .options = train_options,
+                                         .options_size = sizeof(struct fake_options),
+                                         .inputs = train_inputs,
+                                         .outputs = KIND_SCORES,
+                                         .run = run_nothing};
+static const struct method fake_prune = {.name = "prune/heads",
+                                         .summary = "prune",
+                                         .version = 1,
+                                         .options = prune_options,
+                                         .options_size = sizeof(struct fake_options),
+                                         .inputs = prune_inputs,
+                                         .outputs = KIND_MODEL,
+                                         .run = run_nothing};
+static const struct method fake_eval = {.name = "evaluate",
+                                        .summary = "score",
+                                        .version = 1,
+                                        .options = train_options,
+                                        .options_size = sizeof(struct fake_options),
+                                        .inputs = train_inputs,
+                                        .outputs = KIND_EVAL,
+                                        .run = run_nothing};
+static const struct method fake_mean = {.name = "mean",
+                                        .summary = "average",
+                                        .version = 1,
+                                        .options_size = sizeof(struct fake_options),
+                                        .inputs = mean_inputs,
+                                        .outputs = KIND_STATS,
+                                        .run = run_nothing};
+static const struct method *const fakes[] = {
+    &fake_start, &fake_train, &fake_heads, &fake_prune, &fake_eval, &fake_mean, NULL};
 
 /* A folder for the test's specs; the tests run in it, so messages show plain names. */
 static char scratch[64];
@@ -93,8 +124,9 @@ static void put(const char *name, const char *text)
     assert_ok(file_write(name, text, (int64_t)strlen(text), &err), &err);
 }
 
-/* Loads with at most one --set; errors come out in *told (free it), "" if there are none. */
-static struct spec *load_with(const char *name, const char *set, char **told)
+/* Loads with at most one --set; errors come out in *told (free it), "" if there are none.
+ */
+static inline struct spec *load_with(const char *name, const char *set, char **told)
 {
     struct err err = ERR_INIT;
     struct diags *diags = diags_new(&err);
@@ -109,7 +141,7 @@ static struct spec *load_with(const char *name, const char *set, char **told)
     return spec;
 }
 
-static struct spec *load_ok(const char *text, const char *set)
+static inline struct spec *load_ok(const char *text, const char *set)
 {
     char *told = NULL;
 
@@ -122,7 +154,7 @@ static struct spec *load_ok(const char *text, const char *set)
 }
 
 /* The spec must fail with a message that has this part. */
-static void refused_with(const char *text, const char *set, const char *part)
+static inline void refused_with(const char *text, const char *set, const char *part)
 {
     char *told = NULL;
 
@@ -133,18 +165,18 @@ static void refused_with(const char *text, const char *set, const char *part)
     free(told);
 }
 
-static void refused(const char *text, const char *part)
+static inline void refused(const char *text, const char *part)
 {
     refused_with(text, NULL, part);
 }
 
 #define START "\"start\": {\"do\": \"start\", \"task\": \"synth/agreement\"}"
-#define TRAIN                                                                                  \
-    "\"teacher\": {\"do\": \"finetune\", \"model\": {\"from\": \"start\"}, \"task\": "         \
+#define TRAIN                                                                            \
+    "\"teacher\": {\"do\": \"finetune\", \"model\": {\"from\": \"start\"}, \"task\": "   \
     "\"synth/agreement\"}"
 #define PRUNE "\"pruned\": {\"do\": \"prune/heads\", \"model\": {\"from\": \"teacher\"}}"
-#define RESULT                                                                                 \
-    "\"result\": {\"do\": \"evaluate\", \"model\": {\"from\": \"pruned\"}, \"task\": "         \
+#define RESULT                                                                           \
+    "\"result\": {\"do\": \"evaluate\", \"model\": {\"from\": \"pruned\"}, \"task\": "   \
     "\"synth/agreement\", \"split\": \"dev\"}"
 #define STAGES "\"stages\": {" START ", " TRAIN ", " PRUNE ", " RESULT "}"
 #define SPEC(rest) "{\"retort\": 1, " STAGES rest "}"
