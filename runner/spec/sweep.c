@@ -315,9 +315,9 @@ static int random_values(struct spec *sp, const char *var, const struct node *v,
     choices = node_get(v, "choices");
     whole = node_get(v, "int");
     logs = node_get(v, "log");
-    low = real_of(v, "low", NAN);
-    high = real_of(v, "high", NAN);
-    count = real_of(v, "count", NAN);
+    low = real_of(v, "low", (double)NAN);
+    high = real_of(v, "high", (double)NAN);
+    count = real_of(v, "count", (double)NAN);
     seed = real_of(v, "seed", 0);
     if (!(count >= 1) || count > floor(count) || !(seed >= 0) || seed > floor(seed) ||
         (choices ? !choices->first
