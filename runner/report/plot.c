@@ -123,12 +123,17 @@ static void put_script(struct strbuf *out, const struct plot *plot, const char *
     put_quoted(out, plot->x_label);
     strbuf_puts(out, " noenhanced\nset ylabel ");
     put_quoted(out, plot->y_label);
-    strbuf_puts(out, " noenhanced\n"
-                     "set border 3 linecolor rgb '#444444'\n"
-                     "set tics nomirror\n"
-                     "set grid ytics linecolor rgb '#dddddd' linewidth 1\n"
-                     "set key outside below center horizontal noenhanced\n"
-                     "set offsets graph 0.02, graph 0.02, graph 0.05, graph 0.05\n");
+    strbuf_puts(out,
+                " noenhanced\n"
+                "set border 3 linecolor rgb '#444444'\n"
+                "set tics nomirror\n"
+                "set grid ytics linetype 1 linecolor rgb '#dddddd' linewidth 1\n"
+                "set autoscale xfix\n"
+                "set key at screen 0.5, screen 0.02 center bottom horizontal maxcols 3 "
+                "noenhanced\n"
+                "set offsets graph 0.02, graph 0.02, graph 0.05, graph 0.05\n");
+    /* The key stands under the axis label, three names a line. */
+    strbuf_printf(out, "set bmargin %lld\n", (long long)(4 + (plot->n_series + 2) / 3));
     for (int i = 0; i < 3; i++) {
         strbuf_printf(out, "\nset terminal %s\nset output ", kinds[i].terminal);
         put_quoted(out, name);
