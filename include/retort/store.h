@@ -100,6 +100,8 @@ int run_checkpoint(struct run_writer *w, int64_t step, const struct region *r, i
 int run_restore(struct run_writer *w, int64_t *step, const struct region *r, int64_t n,
                 struct err *err);
 int run_heartbeat(struct run_writer *w, struct err *err);
+/* What a person should see: checkpoints set aside, and why; a line each, "" if none. Owned by w. */
+const char *run_notes(const struct run_writer *w);
 
 /* Writes run.h5 from the journals, checks it, makes it read-only, removes journals and checkpoints, tells the catalog. */
 int run_seal(struct run_writer *w, struct err *err);

@@ -1,0 +1,337 @@
+/*
+ * The catalog and the labels: append-only lines, each with its CRC-32C in front.
+ *
+ *     1a2b3c4d <tab> field <tab> field ...
+ *
+ * The catalog only saves opening files: an entry counts if run.h5 still has the size and
+ * time it names. A line that is torn or wrong is skipped. Several processes append at
+ * once; each line is one write.
+ */
+#include "internal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define FILE_MAX_BYTES (INT64_C(1) << 32)
+#define FIELDS 15
+
+struct entry {
+    struct run_info info;
+    int64_t size, mtime_ns;
+};
+
+struct catalog {
+    pthread_mutex_t lock;
+    char *path;
+    int64_t read; /* bytes of the file that are in */
+    struct entry *entry;
+    int64_t n, capacity;
+    struct map *ids;
+};
+
+/* ---- lines
+ * -----------------------------------------------------------------------------------------
+ */
+
+void line_field(struct strbuf *sb, const char *text)
+{
+    if (sb->len)
+        strbuf_putc(sb, '\t');
+    for (; *text; text++)
+        if ((unsigned char)*text < 32 || *text == '%')
+            strbuf_printf(sb, "%%%02x", (unsigned)(unsigned char)*text);
+        else
+            strbuf_putc(sb, *text);
+    if (!sb->len)
+        strbuf_putc(sb, '-'); /* a first field is never empty */
+}
+
+static void number_field(struct strbuf *sb, double x)
+{
+    struct strbuf t = STRBUF_INIT;
+
+    strbuf_double(&t, x);
+    line_field(sb, strbuf_text(&t));
+    strbuf_release(&t);
+}
+
+/* A crash may have left half a line: ours then starts on a new one. */
+int line_append(const char *path, struct strbuf *fields, struct err *err)
+{
+    int rc = -1;
+    char last = '\n';
+    struct strbuf line = STRBUF_INIT;
+    int fd = open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+
+    if (fd < 0) {
+        err_errno(err, "%s", path);
+        goto done;
+    }
+    off_t end = lseek(fd, 0, SEEK_END);
+    if (end > 0 && pread(fd, &last, 1, end - 1) == 1 && last != '\n')
+        strbuf_putc(&line, '\n');
+    strbuf_printf(&line, "%08x\t", (unsigned)crc32c(0, strbuf_text(fields), fields->len));
+    strbuf_add(&line, strbuf_text(fields), fields->len);
+    strbuf_putc(&line, '\n');
+    if (!strbuf_failed(fields, err) && !strbuf_failed(&line, err))
+        rc = file_write_fd(fd, line.text, (int64_t)line.len, path, err);
+done:
+    if (fd >= 0)
+        close(fd);
+    strbuf_release(&line);
+    return rc;
+}
+
+static int hex_digit(char c)
+{
+    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+static void unescape(char *s)
+{
+    char *to = s;
+
+    for (; *s; s++)
+        if (*s == '%' && hex_digit(s[1]) >= 0 && hex_digit(s[2]) >= 0) {
+            *to++ = (char)(hex_digit(s[1]) * 16 + hex_digit(s[2]));
+            s += 2;
+        } else {
+            *to++ = *s;
+        }
+    *to = 0;
+}
+
+/* Cuts a line into fields in place; their number, or 0 if its CRC is wrong. */
+static int split_line(char *line, char **field, int max)
+{
+    char *end;
+    int n = 0;
+    unsigned long crc = strtoul(line, &end, 16);
+
+    if (end != line + 8 || *end != '\t' || crc32c(0, end + 1, strlen(end + 1)) != crc)
+        return 0;
+    for (char *p = end; p && n < max; n++) {
+        field[n] = p + 1;
+        p = strchr(p + 1, '\t');
+        if (p)
+            *p = 0;
+    }
+    for (int i = 0; i < n; i++)
+        unescape(field[i]);
+    return n;
+}
+
+/* The next line of a text that is cut in place; NULL at its end. A last one without
+ * newline is torn. */
+static char *next_line(char **at)
+{
+    char *line = *at, *end = strchr(line, '\n');
+
+    if (!end)
+        return NULL;
+    *end = 0;
+    *at = end + 1;
+    return line;
+}
+
+/* ---- catalog
+ * ---------------------------------------------------------------------------------------
+ */
+
+struct catalog *catalog_new(const char *dir, struct err *err)
+{
+    struct catalog *c = mem_new(1, sizeof *c, err);
+
+    if (!c)
+        return NULL;
+    pthread_mutex_init(&c->lock, NULL);
+    c->path = path_join(dir, "catalog", err);
+    c->ids = map_new(err);
+    if (!c->path || !c->ids) {
+        catalog_free(c);
+        return NULL;
+    }
+    return c;
+}
+
+void catalog_free(struct catalog *c)
+{
+    if (!c)
+        return;
+    pthread_mutex_destroy(&c->lock);
+    map_free(c->ids);
+    free(c->entry);
+    free(c->path);
+    free(c);
+}
+
+static void parse_entry(struct entry *e, char **f)
+{
+    struct run_info *i = &e->info;
+
+    memset(e, 0, sizeof *e);
+    field_set(i->id, sizeof i->id, f[0]);
+    e->size = strtoll(f[1], NULL, 10);
+    e->mtime_ns = strtoll(f[2], NULL, 10);
+    field_set(i->name, sizeof i->name, f[3]);
+    field_set(i->stage, sizeof i->stage, f[4]);
+    field_set(i->method, sizeof i->method, f[5]);
+    field_set(i->variables, sizeof i->variables, f[6]);
+    i->has_seed = f[7][0] != 0;
+    i->seed = strtoull(f[7], NULL, 10);
+    field_set(i->env_class, sizeof i->env_class, f[8]);
+    i->started = strtod(f[9], NULL);
+    i->ended = strtod(f[10], NULL);
+    i->seconds = strtod(f[11], NULL);
+    i->bytes = e->size;
+    field_set(i->digest, sizeof i->digest, f[12]);
+    i->state = RUN_SEALED;
+}
+
+static int put_entry(struct catalog *c, const struct entry *e, struct err *err)
+{
+    int64_t at = map_get(c->ids, e->info.id);
+
+    if (at < 0) {
+        if (mem_grow((void **)&c->entry, c->n, &c->capacity, sizeof *c->entry, err) ||
+            map_put(c->ids, e->info.id, c->n, err))
+            return -1;
+        at = c->n++;
+    }
+    c->entry[at] = *e;
+    return 0;
+}
+
+/* Takes in what was appended since. Trouble means only that run files are opened instead.
+ */
+static void refresh(struct catalog *c)
+{
+    struct err err = ERR_INIT;
+    char *text, *field[FIELDS], *line;
+    int64_t len, size = file_size(c->path);
+
+    if (size < 0 || size == c->read)
+        return;
+    if (file_read(&text, &len, c->path, FILE_MAX_BYTES, &err))
+        return;
+    char *at = text + (c->read <= len ? c->read : 0);
+    while ((line = next_line(&at))) {
+        struct entry e;
+        if (split_line(line, field, FIELDS) < 13)
+            continue;
+        parse_entry(&e, field);
+        if (id_is_valid(e.info.id) && put_entry(c, &e, &err))
+            break;
+    }
+    c->read = at - text;
+    free(text);
+}
+
+bool catalog_find(struct catalog *c, const char *id, int64_t size, int64_t mtime_ns,
+                  struct run_info *out)
+{
+    bool found = false;
+
+    pthread_mutex_lock(&c->lock);
+    for (int pass = 0; pass < 2 && !found; pass++) {
+        int64_t at = map_get(c->ids, id);
+        found = at >= 0 && c->entry[at].size == size && c->entry[at].mtime_ns == mtime_ns;
+        if (found)
+            *out = c->entry[at].info;
+        else if (!pass)
+            refresh(c);
+    }
+    pthread_mutex_unlock(&c->lock);
+    return found;
+}
+
+void catalog_add(struct catalog *c, const struct run_info *i, int64_t size,
+                 int64_t mtime_ns)
+{
+    struct err err = ERR_INIT;
+    struct strbuf sb = STRBUF_INIT;
+    char number[32];
+
+    line_field(&sb, i->id);
+    snprintf(number, sizeof number, "%lld", (long long)size);
+    line_field(&sb, number);
+    snprintf(number, sizeof number, "%lld", (long long)mtime_ns);
+    line_field(&sb, number);
+    line_field(&sb, i->name);
+    line_field(&sb, i->stage);
+    line_field(&sb, i->method);
+    line_field(&sb, i->variables);
+    snprintf(number, sizeof number, "%llu", (unsigned long long)i->seed);
+    line_field(&sb, i->has_seed ? number : "");
+    line_field(&sb, i->env_class);
+    number_field(&sb, i->started);
+    number_field(&sb, i->ended);
+    number_field(&sb, i->seconds);
+    line_field(&sb, i->digest);
+    pthread_mutex_lock(&c->lock);
+    line_append(c->path, &sb, &err);
+    pthread_mutex_unlock(&c->lock);
+    strbuf_release(&sb);
+}
+
+int catalog_reset(struct catalog *c, struct err *err)
+{
+    pthread_mutex_lock(&c->lock);
+    int rc = file_write(c->path, "", 0, err);
+    struct map *ids = rc ? NULL : map_new(err);
+    if (ids) {
+        map_free(c->ids);
+        c->ids = ids;
+        c->n = 0;
+        c->read = 0;
+    }
+    pthread_mutex_unlock(&c->lock);
+    return ids ? 0 : -1;
+}
+
+/* ---- labels and notes
+ * ------------------------------------------------------------------------------ */
+
+int labels_add(const char *dir, char kind, const char *id, const char *text,
+               struct err *err)
+{
+    struct strbuf sb = STRBUF_INIT;
+    char what[2] = {kind, 0};
+    char *path = path_join(dir, "labels", err);
+    int rc = -1;
+
+    line_field(&sb, what);
+    line_field(&sb, id);
+    line_field(&sb, text);
+    if (path)
+        rc = line_append(path, &sb, err);
+    strbuf_release(&sb);
+    free(path);
+    return rc;
+}
+
+int labels_read(const char *dir,
+                void (*fn)(void *ctx, char kind, const char *id, const char *text),
+                void *ctx, struct err *err)
+{
+    int rc = 0;
+    char *text = NULL, *line, *field[3];
+    int64_t len;
+    char *path = path_join(dir, "labels", err);
+
+    if (!path)
+        return -1;
+    if (file_exists(path))
+        rc = file_read(&text, &len, path, FILE_MAX_BYTES, err);
+    if (!rc && text)
+        for (char *at = text; (line = next_line(&at));)
+            if (split_line(line, field, 3) == 3)
+                fn(ctx, field[0][0], field[1], field[2]);
+    free(text);
+    free(path);
+    return rc;
+}

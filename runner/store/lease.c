@@ -1,0 +1,261 @@
+/*
+ * The lease: who works on a run.
+ *
+ * A text file with host, boot, process, its start time; its modification time is the
+ * heartbeat. It appears whole (written aside, then linked: link() fails if a lease is
+ * there, on NFS too). A dead one is renamed away first, and looked at again under its new
+ * name: if it was not the one found dead, it is put back. Whoever loses a race this way
+ * still harms nothing: each generation writes its own journal, and sealing asks whether
+ * the lease is still ours.
+ */
+#include "internal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+struct lease {
+    int fd;
+    char *path;
+};
+
+struct holder {
+    char host[256], boot[64], space[64];
+    long long pid, start;
+};
+
+static void read_line(char *out, size_t size, const char *path)
+{
+    FILE *f = fopen(path, "re");
+
+    out[0] = 0;
+    if (!f)
+        return;
+    if (!fgets(out, (int)size, f))
+        out[0] = 0;
+    out[strcspn(out, "\n")] = 0;
+    fclose(f);
+}
+
+/* Start time of a process in ticks since boot (field 22 of its stat), or -1 if there is
+ * none. */
+static long long start_of(long long pid)
+{
+    char path[64], line[1024], state;
+    long long start = -1;
+
+    snprintf(path, sizeof path, "/proc/%lld/stat", pid);
+    read_line(line, sizeof line, path);
+    const char *p = strrchr(line, ')'); /* the name before it may hold anything */
+    if (!p || sscanf(p + 1,
+                     " %c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d "
+                     "%*d %*d %*d %lld",
+                     &state, &start) != 2)
+        return -1;
+    return state == 'Z' || state == 'X' ? -1 : start; /* a zombie holds nothing */
+}
+
+/* pid numbers mean something only within one boot and one pid namespace (containers). */
+static void who_am_i(struct holder *h)
+{
+    memset(h, 0, sizeof *h);
+    if (gethostname(h->host, sizeof h->host - 1))
+        snprintf(h->host, sizeof h->host, "unknown");
+    read_line(h->boot, sizeof h->boot, "/proc/sys/kernel/random/boot_id");
+    if (readlink("/proc/self/ns/pid", h->space, sizeof h->space - 1) < 0)
+        h->space[0] = 0;
+    h->pid = getpid();
+    h->start = start_of(h->pid);
+}
+
+static int parse(struct holder *h, const char *text)
+{
+    memset(h, 0, sizeof *h);
+    return sscanf(text,
+                  "retort-lease 1\nhost %255s\nboot %63s\nspace %63s\npid %lld\nstart "
+                  "%lld\n",
+                  h->host, h->boot, h->space, &h->pid, &h->start) == 5
+               ? 0
+               : -1;
+}
+
+/* Opening first makes NFS ask the server for the time. -1 if there is no lease; 1 if it
+ * is no whole one. */
+static int read_lease(struct holder *h, double *age, struct stat *st, const char *path)
+{
+    char text[1024];
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+    if (fd < 0)
+        return -1;
+    ssize_t n = read(fd, text, sizeof text - 1);
+    if (n < 0 || fstat(fd, st)) {
+        close(fd);
+        return -1;
+    }
+    close(fd);
+    text[n] = 0;
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    *age = (double)(now.tv_sec - st->st_mtim.tv_sec);
+    return parse(h, text) ? 1 : 0;
+}
+
+static bool holder_lives(int found, const struct holder *h, double age)
+{
+    struct holder me;
+
+    who_am_i(&me);
+    if (!found && me.boot[0] && !strcmp(h->boot, me.boot) && !strcmp(h->space, me.space))
+        return start_of(h->pid) == h->start && h->start >= 0;
+    return age < LEASE_SECONDS;
+}
+
+static void describe(char *out, size_t size, int found, const struct holder *h,
+                     double age)
+{
+    if (found)
+        snprintf(out, size, "an unreadable lease, %.0f s old", age);
+    else
+        snprintf(out, size, "process %lld on %s, last heard of %.0f s ago", h->pid,
+                 h->host, age);
+}
+
+int lease_alive(const char *dir, char *who, size_t size)
+{
+    struct err err = ERR_INIT;
+    struct holder h;
+    struct stat st;
+    double age;
+    char *path = path_join(dir, "lease", &err);
+    int found = path ? read_lease(&h, &age, &st, path) : -1;
+
+    free(path);
+    if (found < 0 || !holder_lives(found, &h, age))
+        return 0;
+    if (who)
+        describe(who, size, found, &h, age);
+    return 1;
+}
+
+/* Renames a dead lease away. 0: gone; -1: it is (or became) somebody's. */
+static int bury(const char *path, const char *grave, const struct stat *dead)
+{
+    struct stat st;
+
+    if (rename(path, grave))
+        return errno == ENOENT ? 0 : -1;
+    if (stat(grave, &st) || st.st_ino != dead->st_ino || st.st_dev != dead->st_dev) {
+        if (link(grave, path) == 0 || errno == EEXIST)
+            unlink(grave);
+        return -1;
+    }
+    unlink(grave);
+    return 0;
+}
+
+static int write_own(int *fd, const char *path, struct err *err)
+{
+    struct holder me;
+    char text[1024];
+
+    who_am_i(&me);
+    int n = snprintf(text, sizeof text,
+                     "retort-lease 1\nhost %s\nboot %s\nspace %s\npid %lld\nstart %lld\n",
+                     me.host[0] ? me.host : "-", me.boot[0] ? me.boot : "-",
+                     me.space[0] ? me.space : "-", me.pid, me.start);
+    *fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+    if (*fd < 0)
+        return err_errno(err, "%s", path);
+    return file_write_fd(*fd, text, n, path, err);
+}
+
+/* Links our file as the lease, taking over a dead one. */
+static int claim(const char *path, const char *own, const char *grave, struct err *err)
+{
+    for (int attempt = 0; attempt < 5; attempt++) {
+        struct holder h;
+        struct stat st;
+        double age;
+        char who[512];
+
+        if (!link(own, path))
+            return 0;
+        if (errno != EEXIST)
+            return err_errno(err, "%s", path);
+        int found = read_lease(&h, &age, &st, path);
+        if (found < 0)
+            continue; /* given back just now */
+        if (holder_lives(found, &h, age)) {
+            describe(who, sizeof who, found, &h, age);
+            return err_set(err, ERR_LOCKED, "%s: the run is worked on by %s", path, who);
+        }
+        bury(path, grave, &st);
+    }
+    return err_set(err, ERR_LOCKED, "%s: others take the run at the same time; try again",
+                   path);
+}
+
+int lease_take(struct lease **out, const char *dir, struct err *err)
+{
+    static _Atomic unsigned count;
+    int rc = -1;
+    unsigned number = count++;
+    struct lease *l = mem_new(1, sizeof *l, err);
+    char *own = mem_printf(err, "%s/lease.%ld.%u.%llx", dir, (long)getpid(), number,
+                           (unsigned long long)time(NULL));
+    char *grave = own ? mem_printf(err, "%s.dead", own) : NULL;
+
+    if (!l || !own || !grave)
+        goto done;
+    l->fd = -1;
+    l->path = path_join(dir, "lease", err);
+    if (!l->path || write_own(&l->fd, own, err) || claim(l->path, own, grave, err))
+        goto done;
+    *out = l;
+    rc = 0;
+done:
+    if (own)
+        unlink(own);
+    if (rc && l) {
+        if (l->fd >= 0)
+            close(l->fd);
+        free(l->path);
+        free(l);
+    }
+    free(grave);
+    free(own);
+    return rc;
+}
+
+static bool is_ours(const struct lease *l)
+{
+    struct stat mine, there;
+
+    return !fstat(l->fd, &mine) && !stat(l->path, &there) &&
+           mine.st_ino == there.st_ino && mine.st_dev == there.st_dev;
+}
+
+int lease_beat(struct lease *l, struct err *err)
+{
+    if (!is_ours(l))
+        return err_set(err, ERR_LOCKED, "%s: another process took the run over", l->path);
+    return futimens(l->fd, NULL) ? err_errno(err, "%s", l->path) : 0;
+}
+
+void lease_give(struct lease *l)
+{
+    if (!l)
+        return;
+    if (is_ours(l))
+        unlink(l->path);
+    close(l->fd);
+    free(l->path);
+    free(l);
+}

@@ -1,0 +1,281 @@
+/*
+ * Reading a run, sealed or working, and through references other runs of the store.
+ */
+#include "internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define FOLLOW_MAX 32 /* references in a row */
+
+struct run {
+    struct store *store;
+    struct content *content;
+    struct file_map map;      /* of run.h5 */
+    struct journal_maps maps; /* of a working run */
+    struct run_info info;
+    struct artifact artifact;
+    struct run **other; /* opened to follow references */
+    int64_t other_n, other_capacity;
+    void **kept; /* lists given out */
+    int64_t kept_n, kept_capacity;
+};
+
+static int open_content(struct run *run, const char *dir, bool partial, struct err *err)
+{
+    int rc = -1;
+    int64_t g;
+    char *path = path_join(dir, "run.h5", err);
+
+    if (!path)
+        return -1;
+    if (run->info.state == RUN_SEALED) {
+        rc = h5_read(&run->content, &run->map, path, err);
+    } else if (run->info.state == RUN_DAMAGED) {
+        err_set(err, ERR_INPUT, "%s", run->info.failure);
+    } else if (!partial || run->info.state == RUN_ABSENT) {
+        err_set(err, ERR_MISSING, "%s: there is no %srun %.10s", run->store->dir,
+                partial ? "" : "sealed ", run->info.id);
+    } else if (!journal_newest(&g, dir, err)) {
+        if (!g)
+            err_set(err, ERR_MISSING, "%s: nothing is written yet", dir);
+        else
+            rc = journal_read(&run->content, &run->maps, dir, g, -1, err);
+    }
+    free(path);
+    return rc;
+}
+
+static int art_array(void *ctx, const char *path, struct array *out, struct err *err);
+static int art_text(void *ctx, const char *path, const char *const **texts, int64_t *n,
+                    struct err *err);
+static int art_metric(void *ctx, const char *name, double *value, struct err *err);
+static int art_list(void *ctx, const char *group, const char *const **names,
+                    struct err *err);
+
+int run_open(struct run **out, struct store *store, const char *id, bool partial,
+             struct err *err)
+{
+    struct run *run = mem_new(1, sizeof *run, err);
+    char *dir = store_run_dir(store, id, err);
+
+    if (!run || !dir)
+        goto fail;
+    run->store = store;
+    if (store_stat(store, id, &run->info, err) || open_content(run, dir, partial, err))
+        goto fail;
+    run->artifact = (struct artifact){run,        run->info.id, art_array, art_text,
+                                      art_metric, art_list,     NULL,      NULL};
+    free(dir);
+    *out = run;
+    return 0;
+fail:
+    free(dir);
+    run_close(run);
+    return -1;
+}
+
+void run_close(struct run *run)
+{
+    if (!run)
+        return;
+    for (int64_t i = 0; i < run->other_n; i++)
+        run_close(run->other[i]);
+    for (int64_t i = 0; i < run->kept_n; i++)
+        free(run->kept[i]);
+    free(run->other);
+    free(run->kept);
+    content_free(run->content);
+    file_unmap(&run->map);
+    journal_maps_release(&run->maps);
+    free(run);
+}
+
+const struct run_info *run_info(const struct run *run)
+{
+    return &run->info;
+}
+
+const char *run_head_text(const struct run *run, const char *name)
+{
+    if (name[0] == '/')
+        name++;
+    for (int i = 0; i < HEAD_COUNT; i++)
+        if (!strcmp(name, head_names[i]))
+            return run->content->heads[i];
+    return NULL;
+}
+
+struct artifact *run_artifact(struct run *run)
+{
+    return &run->artifact;
+}
+
+/* ---- as a stage reads
+ * ------------------------------------------------------------------------------ */
+
+static struct run *other_run(struct run *run, const char *id, struct err *err)
+{
+    struct run *r;
+
+    if (!strcmp(run->info.id, id))
+        return run;
+    for (int64_t i = 0; i < run->other_n; i++)
+        if (!strcmp(run->other[i]->info.id, id))
+            return run->other[i];
+    if (mem_grow((void **)&run->other, run->other_n, &run->other_capacity,
+                 sizeof *run->other, err) ||
+        run_open(&r, run->store, id, false, err))
+        return NULL;
+    run->other[run->other_n++] = r;
+    return r;
+}
+
+/* The item at a path, through references. All runs on the way are kept by `run`. */
+static const struct item *find(struct run *run, const char *path, struct err *err)
+{
+    struct run *at = run;
+    const char *wanted = path;
+
+    for (int i = 0; i < FOLLOW_MAX; i++) {
+        char id[65];
+        const struct item *it = content_find(at->content, wanted);
+
+        if (!it) {
+            err_set(err, ERR_MISSING, "run %.10s has nothing at %s", at->info.id, wanted);
+            if (at != run)
+                err_prefix(err, "%s of run %.10s leads there", path, run->info.id);
+            return NULL;
+        }
+        if (it->kind != ITEM_REFERENCE)
+            return it;
+        field_set(id, sizeof id, it->pub.origin);
+        wanted = it->pub.origin + 65;
+        at = other_run(run, id, err);
+        if (!at) {
+            err_prefix(err, "%s of run %.10s is a reference", path, run->info.id);
+            return NULL;
+        }
+    }
+    err_set(err, ERR_INPUT, "%s of run %.10s: references go round in a ring", path,
+            run->info.id);
+    return NULL;
+}
+
+static int art_array(void *ctx, const char *path, struct array *out, struct err *err)
+{
+    struct run *run = ctx;
+    const struct item *it = find(run, path, err);
+
+    if (!it)
+        return -1;
+    if (it->kind != ITEM_ARRAY)
+        return err_set(err, ERR_INPUT, "run %.10s: %s is a text, not an array",
+                       run->info.id, path);
+    memset(out, 0, sizeof *out);
+    out->dtype = it->pub.dtype;
+    out->shape = it->pub.shape;
+    out->data = it->data;
+    for (int i = 0; i < RANK_MAX; i++)
+        out->dim[i] = it->dim[i];
+    return 0;
+}
+
+static int art_text(void *ctx, const char *path, const char *const **texts, int64_t *n,
+                    struct err *err)
+{
+    struct run *run = ctx;
+    const struct item *it = find(run, path, err);
+
+    if (!it)
+        return -1;
+    if (it->kind != ITEM_TEXT)
+        return err_set(err, ERR_INPUT, "run %.10s: %s is an array, not a text",
+                       run->info.id, path);
+    *texts = (const char *const *)it->texts;
+    *n = it->texts_n;
+    return 0;
+}
+
+static int art_metric(void *ctx, const char *name, double *value, struct err *err)
+{
+    struct run *run = ctx;
+    int64_t at = map_get(run->content->names, name);
+
+    if (at < 0 || !run->content->series[at].n)
+        return err_set(err, ERR_MISSING, "run %.10s has no metric \"%s\"", run->info.id,
+                       name);
+    *value = run->content->series[at].value[run->content->series[at].n - 1];
+    return 0;
+}
+
+static int art_list(void *ctx, const char *group, const char *const **names,
+                    struct err *err)
+{
+    struct run *run = ctx;
+    const struct content *c = run->content;
+    size_t len = strlen(group);
+    int64_t n = 0;
+
+    while (len && group[len - 1] == '/')
+        len--;
+    const char **list = mem_new(c->items_n + 1, sizeof *list, err);
+    if (!list || mem_grow((void **)&run->kept, run->kept_n, &run->kept_capacity,
+                          sizeof *run->kept, err)) {
+        free(list);
+        return -1;
+    }
+    for (int64_t i = 0; i < c->items_n; i++) {
+        const char *path = c->items[i].pub.path;
+        if (!strncmp(path, group, len) && path[len] == '/' &&
+            !strchr(path + len + 1, '/'))
+            list[n++] = path + len + 1;
+    }
+    run->kept[run->kept_n++] = list;
+    *names = list;
+    return 0;
+}
+
+/* ---- series and items
+ * ------------------------------------------------------------------------------ */
+
+int64_t run_series_count(const struct run *run)
+{
+    return run->content->series_n;
+}
+
+int run_series(struct run *run, int64_t i, struct series *out, struct err *err)
+{
+    if (i < 0 || i >= run->content->series_n)
+        return err_set(err, ERR_MISSING, "run %.10s has no series %lld", run->info.id,
+                       (long long)i);
+    const struct points *p = &run->content->series[i];
+    *out = (struct series){p->name, p->n, p->step, p->value, p->cls};
+    return 0;
+}
+
+int run_series_find(struct run *run, const char *name, struct series *out,
+                    struct err *err)
+{
+    int64_t at = map_get(run->content->names, name);
+
+    if (at < 0)
+        return err_set(err, ERR_MISSING, "run %.10s has no metric \"%s\"", run->info.id,
+                       name);
+    return run_series(run, at, out, err);
+}
+
+int64_t run_item_count(const struct run *run)
+{
+    return run->content->items_n;
+}
+
+const struct run_item *run_item(const struct run *run, int64_t i)
+{
+    return i < 0 || i >= run->content->items_n ? NULL : &run->content->items[i].pub;
+}
+
+int run_digest(struct run *run, char out[65], struct err *err)
+{
+    return content_digest(run->content, RECORD_RESULT, out, err);
+}
