@@ -1,0 +1,390 @@
+/*
+ * The arithmetic of the ops, written once over REAL (the elements), ACC (what sums are held in), LANES
+ * (how many partial sums), EXP, ERF, TANH (on ACC) and FMA. FN(x) names a function of this set.
+ * ref/ has ACC double, LANES 1 and libm: the definition. cpu/ has ACC float, LANES 16 and functions
+ * that vectorise. Included by those files only.
+ */
+#define IN(p) ((const REAL *)(p))
+#define OUT(p) ((REAL *)(p))
+
+static ACC FN(fold)(const ACC *lane)
+{
+    ACC s = 0;
+    for (int l = 0; l < LANES; l++)
+        s += lane[l];
+    return s;
+}
+
+static ACC FN(dot)(const REAL *a, const REAL *b, int64_t n)
+{
+    ACC lane[LANES] = {0};
+    int64_t i = 0;
+    for (; i + LANES <= n; i += LANES)
+        for (int l = 0; l < LANES; l++)
+            lane[l] = FMA((ACC)a[i + l], (ACC)b[i + l], lane[l]);
+    for (int l = 0; i < n; i++, l++)
+        lane[l] = FMA((ACC)a[i], (ACC)b[i], lane[l]);
+    return FN(fold)(lane);
+}
+
+static ACC FN(total)(const REAL *a, int64_t n)
+{
+    ACC lane[LANES] = {0};
+    int64_t i = 0;
+    for (; i + LANES <= n; i += LANES)
+        for (int l = 0; l < LANES; l++)
+            lane[l] += (ACC)a[i + l];
+    for (int l = 0; i < n; i++, l++)
+        lane[l] += (ACC)a[i];
+    return FN(fold)(lane);
+}
+
+static ACC FN(square)(const REAL *a, ACC mean, int64_t n)
+{
+    ACC lane[LANES] = {0};
+    int64_t i = 0;
+    for (; i + LANES <= n; i += LANES)
+        for (int l = 0; l < LANES; l++)
+            lane[l] += ((ACC)a[i + l] - mean) * ((ACC)a[i + l] - mean);
+    for (int l = 0; i < n; i++, l++)
+        lane[l] += ((ACC)a[i] - mean) * ((ACC)a[i] - mean);
+    return FN(fold)(lane);
+}
+
+/* y += a x */
+static void FN(step)(REAL *restrict y, const REAL *restrict x, REAL a, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++)
+        y[i] = STEP(a, x[i], y[i]);
+}
+
+static void FN(add)(void *y, const void *a, const void *b, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++)
+        OUT(y)[i] = IN(a)[i] + IN(b)[i];
+}
+
+static void FN(mul)(void *y, const void *a, const void *b, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++)
+        OUT(y)[i] = IN(a)[i] * IN(b)[i];
+}
+
+static void FN(mul_add)(void *y, const void *a, const void *b, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++)
+        OUT(y)[i] += IN(a)[i] * IN(b)[i];
+}
+
+static void FN(axpy)(void *y, const void *x, double a, int64_t n)
+{
+    FN(step)(y, x, (REAL)a, n);
+}
+
+static double FN(sum)(const void *x, int64_t n)
+{
+    double s = 0;
+    for (int64_t i = 0; i < n; i++)
+        s += (double)IN(x)[i];
+    return s;
+}
+
+static void FN(unary)(enum unary what, void *y, const void *x, int64_t n)
+{
+    REAL *restrict to = y;
+    const REAL *restrict from = x;
+    if (what == UNARY_GELU)
+        for (int64_t i = 0; i < n; i++)
+            to[i] = (REAL)((ACC)0.5 * (ACC)from[i] *
+                           (1 + ERF((ACC)from[i] * (ACC)0.70710678118654752440)));
+    else if (what == UNARY_RELU)
+        for (int64_t i = 0; i < n; i++)
+            to[i] = from[i] < 0 ? 0 : from[i];
+    else
+        for (int64_t i = 0; i < n; i++)
+            to[i] = (REAL)TANH((ACC)from[i]);
+}
+
+static void FN(unary_back)(enum unary what, void *dx, const void *x, const void *y, const void *dy,
+                           int64_t n)
+{
+    REAL *restrict to = dx;
+    const REAL *restrict v = x, *restrict out = y, *restrict g = dy;
+    if (what == UNARY_GELU)
+        for (int64_t i = 0; i < n; i++) {
+            ACC a = (ACC)v[i];
+            ACC cdf = (ACC)0.5 * (1 + ERF(a * (ACC)0.70710678118654752440));
+            ACC pdf = (ACC)0.39894228040143267794 * EXP((ACC)-0.5 * a * a);
+            to[i] += (REAL)((ACC)g[i] * (cdf + a * pdf));
+        }
+    else if (what == UNARY_RELU)
+        for (int64_t i = 0; i < n; i++)
+            to[i] += v[i] > 0 ? g[i] : 0;
+    else
+        for (int64_t i = 0; i < n; i++)
+            to[i] += (REAL)((ACC)g[i] * (1 - (ACC)out[i] * (ACC)out[i]));
+}
+
+static void FN(layernorm)(void *y, double *mean, double *rstd, const void *x, const void *gamma,
+                          const void *beta, int64_t rows, int64_t c, double eps)
+{
+    for (int64_t r = 0; r < rows; r++) {
+        const REAL *v = IN(x) + r * c;
+        REAL *to = OUT(y) + r * c;
+        ACC m = FN(total)(v, c) / (ACC)c;
+        double var = (double)(FN(square)(v, m, c) / (ACC)c);
+        mean[r] = (double)m;
+        rstd[r] = 1 / sqrt(var + eps);
+        ACC s = (ACC)rstd[r];
+        for (int64_t i = 0; i < c; i++)
+            to[i] = (REAL)(((ACC)v[i] - m) * s * (ACC)IN(gamma)[i] + (ACC)IN(beta)[i]);
+    }
+}
+
+/* dx = rstd (g - mean(g) - xhat mean(g xhat)), g = dy gamma */
+static void FN(layernorm_back)(void *dx, const double *mean, const double *rstd, const void *x,
+                               const void *gamma, const void *dy, int64_t rows, int64_t c)
+{
+    const REAL *w = gamma;
+    for (int64_t r = 0; r < rows; r++) {
+        const REAL *v = IN(x) + r * c, *g = IN(dy) + r * c;
+        REAL *restrict to = OUT(dx) + r * c;
+        ACC m = (ACC)mean[r], s = (ACC)rstd[r], a[LANES] = {0}, b[LANES] = {0};
+        int64_t i = 0;
+        for (; i + LANES <= c; i += LANES)
+            for (int l = 0; l < LANES; l++) {
+                ACC t = (ACC)g[i + l] * (ACC)w[i + l];
+                a[l] += t;
+                b[l] += t * (((ACC)v[i + l] - m) * s);
+            }
+        for (int l = 0; i < c; i++, l++) {
+            ACC t = (ACC)g[i] * (ACC)w[i];
+            a[l] += t;
+            b[l] += t * (((ACC)v[i] - m) * s);
+        }
+        ACC ma = FN(fold)(a) / (ACC)c, mb = FN(fold)(b) / (ACC)c;
+        for (i = 0; i < c; i++)
+            to[i] += (REAL)(s * ((ACC)g[i] * (ACC)w[i] - ma - (((ACC)v[i] - m) * s) * mb));
+    }
+}
+
+static void FN(layernorm_params)(void *dgamma, void *dbeta, const double *mean, const double *rstd,
+                                 const void *x, const void *dy, int64_t rows, int64_t c,
+                                 int64_t c0, int64_t c1)
+{
+    double g[64] = {0}, b[64] = {0};
+    for (int64_t r = 0; r < rows; r++)
+        for (int64_t i = c0; i < c1; i++) {
+            double d = (double)IN(dy)[r * c + i];
+            g[i - c0] += d * (((double)IN(x)[r * c + i] - mean[r]) * rstd[r]);
+            b[i - c0] += d;
+        }
+    for (int64_t i = c0; i < c1; i++) {
+        if (dgamma)
+            OUT(dgamma)[i] += (REAL)g[i - c0];
+        if (dbeta)
+            OUT(dbeta)[i] += (REAL)b[i - c0];
+    }
+}
+
+static void FN(colsum)(void *dst, const void *x, const void *w, int64_t rows, int64_t c, int64_t c0,
+                       int64_t c1)
+{
+    double s[64] = {0};
+    for (int64_t r = 0; r < rows; r++)
+        for (int64_t i = c0; i < c1; i++)
+            s[i - c0] += (double)IN(x)[r * c + i] * (w ? (double)IN(w)[r * c + i] : 1.0);
+    for (int64_t i = c0; i < c1; i++)
+        OUT(dst)[i] += (REAL)s[i - c0];
+}
+
+/* y = exp(x - max) of one row, -infinity giving 0; returns the sum */
+static ACC FN(exp_row)(REAL *y, const REAL *x, int64_t n, REAL *top)
+{
+    REAL max = -(REAL)INFINITY;
+    for (int64_t i = 0; i < n; i++)
+        max = x[i] > max ? x[i] : max;
+    *top = max;
+    if (!(max > -(REAL)INFINITY))
+        max = 0;
+    for (int64_t i = 0; i < n; i++)
+        y[i] = (REAL)EXP((ACC)(x[i] - max));
+    return FN(total)(y, n);
+}
+
+static void FN(softmax)(void *y, const void *x, int64_t rows, int64_t c, bool log_)
+{
+    for (int64_t r = 0; r < rows; r++) {
+        const REAL *v = IN(x) + r * c;
+        REAL *to = OUT(y) + r * c, top;
+        ACC s = FN(exp_row)(to, v, c, &top);
+        ACC inv = 1 / s, lse = (ACC)log((double)s);
+        for (int64_t i = 0; i < c; i++)
+            to[i] = log_ ? (REAL)((ACC)(v[i] - top) - lse) : (REAL)((ACC)to[i] * inv);
+    }
+}
+
+static void FN(softmax_back)(void *dx, const void *y, const void *dy, int64_t rows, int64_t c,
+                             bool log_)
+{
+    for (int64_t r = 0; r < rows; r++) {
+        const REAL *p = IN(y) + r * c, *g = IN(dy) + r * c;
+        REAL *to = OUT(dx) + r * c;
+        ACC s = log_ ? FN(total)(g, c) : FN(dot)(p, g, c);
+        for (int64_t i = 0; i < c; i++)
+            to[i] += log_ ? (REAL)((ACC)g[i] - EXP((ACC)p[i]) * s)
+                          : (REAL)((ACC)p[i] * ((ACC)g[i] - s));
+    }
+}
+
+static void FN(dropout)(void *y, const void *x, struct rng rng, int64_t c, double p, bool add)
+{
+    uint64_t limit = (uint64_t)ceil(p * 4294967296.0), bits = 0;
+    REAL factor = (REAL)(1 / (1 - p));
+    for (int64_t i = 0; i < c; i++) {
+        bits = i & 1 ? bits >> 32 : rng_next(&rng);
+        REAL v = (bits & 0xffffffffu) >= limit ? IN(x)[i] * factor : 0;
+        OUT(y)[i] = add ? OUT(y)[i] + v : v;
+    }
+}
+
+static void FN(transpose)(REAL *to, const REAL *from, int64_t t, int64_t d, int64_t ld)
+{
+    for (int64_t j = 0; j < t; j++)
+        for (int64_t c = 0; c < d; c++)
+            to[c * t + j] = from[j * ld + c];
+}
+
+/* Scores of one query, then probabilities. */
+static void FN(attn_probs)(REAL *p, const REAL *q, const REAL *kt, const struct attn_task *a)
+{
+    REAL top, s = (REAL)(1 / sqrt((double)a->d));
+    for (int64_t j = 0; j < a->t; j++)
+        p[j] = 0;
+    for (int64_t c = 0; c < a->d; c++)
+        FN(step)(p, kt + c * a->t, q[c] * s, a->t);
+    for (int64_t j = 0; a->key_mask && j < a->t; j++)
+        if (!a->key_mask[j])
+            p[j] = -(REAL)INFINITY;
+    ACC sum = FN(exp_row)(p, p, a->t, &top);
+    ACC inv = top > -(REAL)INFINITY ? 1 / sum : 0;
+    for (int64_t j = 0; j < a->t; j++)
+        p[j] = (REAL)((ACC)p[j] * inv);
+}
+
+/* The same row of dropout for forward and backward: next query's state follows by the jump. */
+static void FN(attn_drop)(REAL *y, const REAL *x, struct rng *rng, const struct attn_task *a)
+{
+    if (a->dropout > 0)
+        FN(dropout)(y, x, *rng, a->t, a->dropout, false);
+    else
+        memmove(y, x, (size_t)a->t * sizeof *y);
+    rng->state = rng->state * a->jump_mul + a->jump_add;
+}
+
+static void FN(attn)(const struct attn_task *a)
+{
+    REAL *kt = a->scratch, *dropped = kt + a->d * a->t;
+    struct rng rng = a->rng;
+    FN(transpose)(kt, a->k, a->t, a->d, a->ld);
+    for (int64_t i = 0; i < a->t; i++) {
+        REAL *p = OUT(a->prob) + (a->keep_prob ? i * a->t : 0);
+        REAL *to = OUT(a->out) + i * a->ld;
+        FN(attn_probs)(p, IN(a->q) + i * a->ld, kt, a);
+        FN(attn_drop)(dropped, p, &rng, a);
+        memset(to, 0, (size_t)a->d * sizeof *to);
+        for (int64_t j = 0; j < a->t; j++)
+            FN(step)(to, IN(a->v) + j * a->ld, dropped[j], a->d);
+        for (int64_t c = 0; c < a->d; c++)
+            to[c] *= (REAL)a->gate;
+    }
+}
+
+/*
+ * With Q = dropout(P), c = Q v, g = gate * dout:  dv = Q' g,  dP = dropout(g v'),
+ * dS = P (dP - sum_j P dP),  dq = dS k / sqrt(D),  dk = dS' q / sqrt(D),  dgate = sum c . dout.
+ */
+static void FN(attn_back)(const struct attn_task *a)
+{
+    int64_t t = a->t, d = a->d, ld = a->ld;
+    REAL *vt = a->scratch, *dropped = vt + d * t, *dp = dropped + t, *row = dp + t;
+    REAL s = (REAL)(1 / sqrt((double)d));
+    struct rng rng = a->rng;
+    ACC dgate = 0;
+    FN(transpose)(vt, a->v, t, d, ld);
+    for (int64_t i = 0; i < t; i++) {
+        const REAL *p = IN(a->prob) + i * t, *dout = IN(a->dout) + i * ld;
+        struct rng again = rng;
+        FN(attn_drop)(dropped, p, &rng, a);
+        memset(row, 0, (size_t)d * sizeof *row);
+        for (int64_t j = 0; a->dgate && j < t; j++)
+            FN(step)(row, IN(a->v) + j * ld, dropped[j], d);
+        if (a->dgate)
+            dgate += FN(dot)(row, dout, d);
+        for (int64_t c = 0; c < d; c++)
+            row[c] = dout[c] * (REAL)a->gate;
+        for (int64_t j = 0; a->dv && j < t; j++)
+            FN(step)(OUT(a->dv) + j * ld, row, dropped[j], d);
+        memset(dp, 0, (size_t)t * sizeof *dp);
+        for (int64_t c = 0; c < d; c++)
+            FN(step)(dp, vt + c * t, row[c], t);
+        FN(attn_drop)(dp, dp, &again, a);
+        ACC sum = FN(dot)(p, dp, t);
+        for (int64_t j = 0; j < t; j++)
+            dp[j] = (REAL)((ACC)p[j] * ((ACC)dp[j] - sum)) * s;
+        for (int64_t j = 0; a->dq && j < t; j++)
+            FN(step)(OUT(a->dq) + i * ld, IN(a->k) + j * ld, dp[j], d);
+        for (int64_t j = 0; a->dk && j < t; j++)
+            FN(step)(OUT(a->dk) + j * ld, IN(a->q) + i * ld, dp[j], d);
+    }
+    if (a->dgate)
+        *OUT(a->dgate) = (REAL)dgate;
+}
+
+static void FN(mm_nt)(void *y, const void *x, const void *w, const void *b, int64_t rows, int64_t i,
+                      int64_t o)
+{
+    for (int64_t r = 0; r < rows; r++)
+        for (int64_t c = 0; c < o; c++)
+            OUT(y)[r * o + c] = (REAL)(FN(dot)(IN(x) + r * i, IN(w) + c * i, i) +
+                                       (b ? (ACC)IN(b)[c] : 0));
+}
+
+static void FN(mm_nn)(void *dx, const void *dy, const void *w, int64_t rows, int64_t i, int64_t o)
+{
+    for (int64_t r = 0; r < rows; r++)
+        for (int64_t c0 = 0; c0 < i; c0 += 64) {
+            int64_t n = i - c0 < 64 ? i - c0 : 64;
+            ACC s[64] = {0};
+            for (int64_t k = 0; k < o; k++)
+                for (int64_t c = 0; c < n; c++)
+                    s[c] += (ACC)IN(dy)[r * o + k] * (ACC)IN(w)[k * i + c0 + c];
+            for (int64_t c = 0; c < n; c++)
+                OUT(dx)[r * i + c0 + c] += (REAL)s[c];
+        }
+}
+
+static void FN(mm_tn)(void *dw, const void *dy, const void *x, int64_t n, int64_t i, int64_t o,
+                      int64_t o0, int64_t o1)
+{
+    for (int64_t k = o0; k < o1; k++)
+        for (int64_t c0 = 0; c0 < i; c0 += 64) {
+            int64_t m = i - c0 < 64 ? i - c0 : 64;
+            ACC s[64] = {0};
+            for (int64_t r = 0; r < n; r++)
+                for (int64_t c = 0; c < m; c++)
+                    s[c] += (ACC)IN(dy)[r * o + k] * (ACC)IN(x)[r * i + c0 + c];
+            for (int64_t c = 0; c < m; c++)
+                OUT(dw)[k * i + c0 + c] += (REAL)s[c];
+        }
+}
+
+const struct kernels SET = {
+    .name = SET_NAME, .dtype = SET_DTYPE, .gemm = SET_GEMM,
+    .add = FN(add), .mul = FN(mul), .mul_add = FN(mul_add), .axpy = FN(axpy), .sum = FN(sum),
+    .unary = FN(unary), .unary_back = FN(unary_back), .layernorm = FN(layernorm),
+    .layernorm_back = FN(layernorm_back), .layernorm_params = FN(layernorm_params),
+    .colsum = FN(colsum), .softmax = FN(softmax), .softmax_back = FN(softmax_back),
+    .dropout = FN(dropout), .attn = FN(attn), .attn_back = FN(attn_back),
+    .mm_nt = FN(mm_nt), .mm_nn = FN(mm_nn), .mm_tn = FN(mm_tn),
+};

@@ -1,0 +1,20 @@
+/* The definition of every op in double: plain C, sums in double, libm. */
+#include <math.h>
+#include <string.h>
+
+#include "../op.h"
+
+#define REAL double
+#define ACC double
+#define LANES 1
+#define EXP exp
+#define ERF erf
+#define TANH tanh
+#define FMA(a, b, c) ((a) * (b) + (c))
+#define STEP(a, b, c) ((a) * (b) + (c))
+#define FN(x) ref_f64_##x
+#define SET kernels_ref_f64
+#define SET_NAME "ref-f64"
+#define SET_DTYPE DT_F64
+#define SET_GEMM false
+#include "../kernels.inc.h"
