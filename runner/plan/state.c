@@ -9,12 +9,13 @@
 #include "retort/hash.h"
 
 #define SIBLINGS_READ_MAX 8 /* runs opened for the sake of one sentence */
+#define EXPLAINED_MAX 500   /* jobs compared with all runs; nobody reads more reasons */
 
 struct states {
     struct planner *pl;
     struct run_info *run;
     int64_t n;
-    int opened;
+    int opened, explained;
 };
 
 static const char *day(struct arena *arena, double at)
@@ -160,7 +161,8 @@ static const char *why_run(struct states *s, const struct job *job)
     const char *pair = NULL, *old = NULL, *text;
     int64_t diff = 0;
     size_t len = 0, old_len = 0, name;
-    const struct run_info *near = nearest(s, job, &diff);
+    const struct run_info *near =
+        s->explained++ < EXPLAINED_MAX ? nearest(s, job, &diff) : NULL;
 
     if (!near)
         return "new";
