@@ -1,0 +1,28 @@
+"""Writes tests/parity/fixtures/stats.h: Student's t and paired tests by SciPy. Run from the root of the clone."""
+import numpy as np
+import scipy
+from scipy import stats
+
+rng = np.random.Generator(np.random.PCG64(7))
+out = [f"/* Made by tests/parity/make_stats.py with SciPy {scipy.__version__}. */"]
+out.append("static const struct { double p, df, t; } quantiles[] = {")
+for df in (1, 2, 3, 5, 9, 19, 29.5, 100, 1e6):
+    for p in (0.005, 0.025, 0.3, 0.9, 0.975, 0.995, 0.999999):
+        out.append(f"    {{{p!r}, {float(df)!r}, {float(stats.t.ppf(p, df))!r}}},")
+out.append("};\nstatic const struct { double t, df, p; } cdfs[] = {")
+for df in (1, 2.5, 7, 30, 1000):
+    for t in (-40.0, -3.1, -1e-3, 0.0, 0.7, 2.2, 12.0):
+        out.append(f"    {{{t!r}, {float(df)!r}, {float(stats.t.cdf(t, df))!r}}},")
+out.append("};\nstatic const struct { int64_t n; double a[20], b[20], t, p; } pairs[] = {")
+for n in (2, 3, 6, 20):
+    a = rng.normal(0.85, 0.01, n).round(4)
+    b = (a + rng.normal(0.005, 0.01, n)).round(4)
+    r = stats.ttest_rel(a, b)
+    text = lambda v: "{" + ", ".join(repr(float(x)) for x in v) + "}"
+    out.append(f"    {{{n}, {text(a)}, {text(b)}, {float(r.statistic)!r}, {float(r.pvalue)!r}}},")
+out.append("};\nstatic const struct { int64_t b, c; double p; } mcnemar[] = {")
+for b, c in ((0, 0), (0, 5), (3, 3), (1, 9), (12, 25), (300, 360), (0, 1000), (5000, 5200)):
+    p = 1.0 if b + c == 0 else float(stats.binomtest(b, b + c).pvalue)
+    out.append(f"    {{{b}, {c}, {p!r}}},")
+out.append("};")
+open("tests/parity/fixtures/stats.h", "w").write("\n".join(out) + "\n")

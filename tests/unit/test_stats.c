@@ -1,0 +1,104 @@
+/* Statistics against SciPy (tests/parity/make_stats.py) and against what must hold. */
+#include "check.h"
+#include "retort/report.h"
+
+// clang-format off
+#include "../parity/fixtures/stats.h"
+// clang-format on
+
+#define COUNT(a) (sizeof(a) / sizeof((a)[0]))
+
+static void close_to(double ours, double theirs, double tolerance)
+{
+    if (!(fabs(ours - theirs) <= tolerance * fmax(fabs(theirs), 1e-290)))
+        fail_msg("%.17g instead of %.17g", ours, theirs);
+}
+
+static void t_quantiles_equal_scipy(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT(quantiles); i++)
+        close_to(stats_t_quantile(quantiles[i].p, quantiles[i].df), quantiles[i].t, 1e-9);
+}
+
+static void t_distribution_equals_scipy(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT(cdfs); i++)
+        close_to(stats_t_cdf(cdfs[i].t, cdfs[i].df), cdfs[i].p, 1e-10);
+}
+
+static void paired_t_tests_equal_scipy(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT(pairs); i++) {
+        struct test_result r = stats_paired_t(pairs[i].a, pairs[i].b, pairs[i].n);
+        close_to(r.statistic, pairs[i].t, 1e-10);
+        close_to(r.p, pairs[i].p, 1e-10);
+    }
+}
+
+static void mcnemar_equals_scipys_binomial_test(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT(mcnemar); i++)
+        close_to(stats_mcnemar(mcnemar[i].b, mcnemar[i].c).p, mcnemar[i].p, 1e-9);
+}
+
+static void few_values_give_nan_and_not_nonsense(void **state)
+{
+    (void)state;
+    struct err err = ERR_INIT;
+    double x[] = {3, 1, 2, 10};
+    assert_true(isnan(stats_mean(x, 0)));
+    assert_true(isnan(stats_std(x, 1)));
+    assert_true(isnan(stats_interval95(x, 1)));
+    assert_true(isnan(stats_median(x, 0, &err)));
+    close_to(stats_median(x, 3, &err), 2, 0);
+    close_to(stats_median(x, 4, &err), 2.5, 0);
+    close_to(stats_mean(x, 4), 4, 0);
+}
+
+static void equal_pairs_are_no_evidence(void **state)
+{
+    (void)state;
+    double a[] = {1, 2, 3}, b[] = {2, 3, 4};
+    assert_true(stats_paired_t(a, a, 3).p >= 1);
+    assert_true(stats_paired_t(a, b, 3).p <= 0);
+}
+
+static void the_bootstrap_repeats_and_sees_a_clear_difference(void **state)
+{
+    (void)state;
+    struct err err = ERR_INIT;
+    struct bootstrap one, two;
+    double a[200], b[200];
+    for (int i = 0; i < 200; i++) {
+        a[i] = i % 10 != 0; /* 0.9 */
+        b[i] = i % 4 != 0;  /* 0.75 */
+    }
+    assert_ok(stats_bootstrap_mean(&one, a, b, 200, 1000, 1, &err), &err);
+    assert_ok(stats_bootstrap_mean(&two, a, b, 200, 1000, 1, &err), &err);
+    assert_memory_equal(&one, &two, sizeof(one));
+    close_to(one.difference, 0.15, 1e-12);
+    assert_true(one.low > 0.05 && one.low < 0.15 && one.high > 0.15 && one.high < 0.25);
+    assert_true(one.p < 0.01);
+    assert_ok(stats_bootstrap_mean(&one, a, a, 200, 100, 1, &err), &err);
+    close_to(one.p, 1, 0);
+    assert_fails(stats_bootstrap_mean(&one, a, b, 0, 100, 1, &err), &err, ERR_INPUT,
+                 "0 examples");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(t_quantiles_equal_scipy),
+        cmocka_unit_test(t_distribution_equals_scipy),
+        cmocka_unit_test(paired_t_tests_equal_scipy),
+        cmocka_unit_test(mcnemar_equals_scipys_binomial_test),
+        cmocka_unit_test(few_values_give_nan_and_not_nonsense),
+        cmocka_unit_test(equal_pairs_are_no_evidence),
+        cmocka_unit_test(the_bootstrap_repeats_and_sees_a_clear_difference),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
