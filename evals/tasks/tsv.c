@@ -45,18 +45,18 @@ static int fail(const struct reader *r, int field, const char *what, const char 
                    (long long)r->line, field, what, value, right);
 }
 
-/* A decimal number wholly read, whatever the locale: only forms without its decimal point
- * differ, so the digits are checked here and the value is computed by strtod of the C
- * locale. */
+/* A decimal number, wholly read, in the C locale whatever the program's is. */
 static int parse_number(double *out, const char *s)
 {
-    static locale_t c_locale;
     char *end;
+    locale_t c_locale;
     if (!*s || strspn(s, "0123456789+-.eE") != strlen(s))
         return -1;
+    c_locale = newlocale(LC_ALL_MASK, "C", (locale_t)0);
     if (!c_locale)
-        c_locale = newlocale(LC_ALL_MASK, "C", (locale_t)0);
-    *out = c_locale ? strtod_l(s, &end, c_locale) : strtod(s, &end);
+        return -1;
+    *out = strtod_l(s, &end, c_locale);
+    freelocale(c_locale);
     return *end || !isfinite(*out) ? -1 : 0;
 }
 

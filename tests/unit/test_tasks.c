@@ -124,6 +124,38 @@ static void errors_name_file_line_and_field(void **state)
            "train.jsonl:1: no member \"sentence2");
 }
 
+#define SQUAD(start, impossible)                                                         \
+    "{\"version\":\"x\",\"data\":[{\"title\":\"t\",\"paragraphs\":[{\"context\":"        \
+    "\"Caf\xc3\xa9s in "                                                                 \
+    "Rome.\",\"qas\":[{\"id\":\"q\",\"question\":\"Where?\",\"is_"                       \
+    "impossible\":" impossible                                                           \
+    ",\"answers\":[{\"text\":\"Rome\",\"answer_start\":" start "}]}]}]}]}"
+
+static void squad_counts_code_points_and_answers_are_checked(void **state)
+{
+    struct err err = ERR_INIT;
+    int rc;
+    struct examples *ex;
+    (void)state;
+    put_file("SQuAD/dev-v1.1.json", SQUAD("9", "false"));
+    ex = load(task_find("squad/v1"), "dev", &rc, &err);
+    assert_ok(rc, &err);
+    assert_int_equal(ex->n, 1);
+    assert_int_equal(ex->v[0].answers[0].begin, 10);
+    assert_true(ex->v[0].answerable);
+    examples_free(ex);
+    refuse("squad/v1", "dev", "SQuAD/dev-v1.1.json", SQUAD("8", "false"),
+           "does not stand");
+    refuse("squad/v1", "dev", "SQuAD/dev-v1.1.json", SQUAD("9", "true"), "squad/v2");
+    refuse("squad/v1", "dev", "SQuAD/dev-v1.1.json", "{\"data\":[{}]}", "paragraphs");
+    put_file("SQuAD/dev-v2.0.json", SQUAD("9", "true"));
+    ex = load(task_find("squad/v2"), "dev", &rc, &err);
+    assert_ok(rc, &err);
+    assert_false(ex->v[0].answerable);
+    assert_int_equal(ex->v[0].n_answers, 0);
+    examples_free(ex);
+}
+
 static void missing_files_and_splits_are_told(void **state)
 {
     struct err err = ERR_INIT;
@@ -310,6 +342,7 @@ int main(void)
         cmocka_unit_test(official_layouts_are_read),
         cmocka_unit_test(broken_rows_of_qqp_are_left_out),
         cmocka_unit_test(errors_name_file_line_and_field),
+        cmocka_unit_test(squad_counts_code_points_and_answers_are_checked),
         cmocka_unit_test(missing_files_and_splits_are_told),
         cmocka_unit_test(a_declared_table_is_a_task),
         cmocka_unit_test(generated_classes_are_not_in_the_bag_of_words),
