@@ -1,8 +1,8 @@
 /*
- * The arithmetic of the ops, written once over REAL (the elements), ACC (what sums are held in), LANES
- * (how many partial sums), EXP, ERF, TANH (on ACC) and FMA. FN(x) names a function of this set.
- * ref/ has ACC double, LANES 1 and libm: the definition. cpu/ has ACC float, LANES 16 and functions
- * that vectorise. Included by those files only.
+ * The arithmetic of the ops, written once over REAL (the elements), ACC (what sums are
+ * held in), LANES (how many partial sums), EXP, ERF, TANH (on ACC) and FMA. FN(x) names a
+ * function of this set. ref/ has ACC double, LANES 1 and libm: the definition. cpu/ has
+ * ACC float, LANES 16 and functions that vectorise. Included by those files only.
  */
 #define IN(p) ((const REAL *)(p))
 #define OUT(p) ((REAL *)(p))
@@ -58,6 +58,32 @@ static void FN(step)(REAL *restrict y, const REAL *restrict x, REAL a, int64_t n
         y[i] = STEP(a, x[i], y[i]);
 }
 
+/* y += sum over j of s a[j] x[j * ld ..], in the order of j; eight rows in one pass over
+ * y. */
+static void FN(combine)(REAL *restrict y, const REAL *restrict x, int64_t ld,
+                        const REAL *restrict a, REAL s, int64_t count, int64_t n)
+{
+    int64_t j = 0;
+    for (; j + 8 <= count; j += 8) {
+        const REAL *v = x + j * ld;
+        REAL w[8];
+        for (int l = 0; l < 8; l++)
+            w[l] = a[j + l] * s;
+        for (int64_t i = 0; i < n; i++) {
+            REAL t = STEP(w[0], v[i], y[i]);
+            t = STEP(w[1], v[ld + i], t);
+            t = STEP(w[2], v[2 * ld + i], t);
+            t = STEP(w[3], v[3 * ld + i], t);
+            t = STEP(w[4], v[4 * ld + i], t);
+            t = STEP(w[5], v[5 * ld + i], t);
+            t = STEP(w[6], v[6 * ld + i], t);
+            y[i] = STEP(w[7], v[7 * ld + i], t);
+        }
+    }
+    for (; j < count; j++)
+        FN(step)(y, x + j * ld, a[j] * s, n);
+}
+
 static void FN(add)(void *y, const void *a, const void *b, int64_t n)
 {
     for (int64_t i = 0; i < n; i++)
@@ -105,8 +131,8 @@ static void FN(unary)(enum unary what, void *y, const void *x, int64_t n)
             to[i] = (REAL)TANH((ACC)from[i]);
 }
 
-static void FN(unary_back)(enum unary what, void *dx, const void *x, const void *y, const void *dy,
-                           int64_t n)
+static void FN(unary_back)(enum unary what, void *dx, const void *x, const void *y,
+                           const void *dy, int64_t n)
 {
     REAL *restrict to = dx;
     const REAL *restrict v = x, *restrict out = y, *restrict g = dy;
@@ -125,8 +151,9 @@ static void FN(unary_back)(enum unary what, void *dx, const void *x, const void 
             to[i] += (REAL)((ACC)g[i] * (1 - (ACC)out[i] * (ACC)out[i]));
 }
 
-static void FN(layernorm)(void *y, double *mean, double *rstd, const void *x, const void *gamma,
-                          const void *beta, int64_t rows, int64_t c, double eps)
+static void FN(layernorm)(void *y, double *mean, double *rstd, const void *x,
+                          const void *gamma, const void *beta, int64_t rows, int64_t c,
+                          double eps)
 {
     for (int64_t r = 0; r < rows; r++) {
         const REAL *v = IN(x) + r * c;
@@ -142,8 +169,9 @@ static void FN(layernorm)(void *y, double *mean, double *rstd, const void *x, co
 }
 
 /* dx = rstd (g - mean(g) - xhat mean(g xhat)), g = dy gamma */
-static void FN(layernorm_back)(void *dx, const double *mean, const double *rstd, const void *x,
-                               const void *gamma, const void *dy, int64_t rows, int64_t c)
+static void FN(layernorm_back)(void *dx, const double *mean, const double *rstd,
+                               const void *x, const void *gamma, const void *dy,
+                               int64_t rows, int64_t c)
 {
     const REAL *w = gamma;
     for (int64_t r = 0; r < rows; r++) {
@@ -164,13 +192,14 @@ static void FN(layernorm_back)(void *dx, const double *mean, const double *rstd,
         }
         ACC ma = FN(fold)(a) / (ACC)c, mb = FN(fold)(b) / (ACC)c;
         for (i = 0; i < c; i++)
-            to[i] += (REAL)(s * ((ACC)g[i] * (ACC)w[i] - ma - (((ACC)v[i] - m) * s) * mb));
+            to[i] +=
+                (REAL)(s * ((ACC)g[i] * (ACC)w[i] - ma - (((ACC)v[i] - m) * s) * mb));
     }
 }
 
-static void FN(layernorm_params)(void *dgamma, void *dbeta, const double *mean, const double *rstd,
-                                 const void *x, const void *dy, int64_t rows, int64_t c,
-                                 int64_t c0, int64_t c1)
+static void FN(layernorm_params)(void *dgamma, void *dbeta, const double *mean,
+                                 const double *rstd, const void *x, const void *dy,
+                                 int64_t rows, int64_t c, int64_t c0, int64_t c1)
 {
     double g[64] = {0}, b[64] = {0};
     for (int64_t r = 0; r < rows; r++)
@@ -187,8 +216,8 @@ static void FN(layernorm_params)(void *dgamma, void *dbeta, const double *mean, 
     }
 }
 
-static void FN(colsum)(void *dst, const void *x, const void *w, int64_t rows, int64_t c, int64_t c0,
-                       int64_t c1)
+static void FN(colsum)(void *dst, const void *x, const void *w, int64_t rows, int64_t c,
+                       int64_t c0, int64_t c1)
 {
     double s[64] = {0};
     for (int64_t r = 0; r < rows; r++)
@@ -224,8 +253,8 @@ static void FN(softmax)(void *y, const void *x, int64_t rows, int64_t c, bool lo
     }
 }
 
-static void FN(softmax_back)(void *dx, const void *y, const void *dy, int64_t rows, int64_t c,
-                             bool log_)
+static void FN(softmax_back)(void *dx, const void *y, const void *dy, int64_t rows,
+                             int64_t c, bool log_)
 {
     for (int64_t r = 0; r < rows; r++) {
         const REAL *p = IN(y) + r * c, *g = IN(dy) + r * c;
@@ -237,7 +266,8 @@ static void FN(softmax_back)(void *dx, const void *y, const void *dy, int64_t ro
     }
 }
 
-static void FN(dropout)(void *y, const void *x, struct rng rng, int64_t c, double p, bool add)
+static void FN(dropout)(void *y, const void *x, struct rng rng, int64_t c, double p,
+                        bool add)
 {
     uint64_t limit = (uint64_t)ceil(p * 4294967296.0), bits = 0;
     REAL factor = (REAL)(1 / (1 - p));
@@ -256,13 +286,13 @@ static void FN(transpose)(REAL *to, const REAL *from, int64_t t, int64_t d, int6
 }
 
 /* Scores of one query, then probabilities. */
-static void FN(attn_probs)(REAL *p, const REAL *q, const REAL *kt, const struct attn_task *a)
+static void FN(attn_probs)(REAL *p, const REAL *q, const REAL *kt,
+                           const struct attn_task *a)
 {
     REAL top, s = (REAL)(1 / sqrt((double)a->d));
     for (int64_t j = 0; j < a->t; j++)
         p[j] = 0;
-    for (int64_t c = 0; c < a->d; c++)
-        FN(step)(p, kt + c * a->t, q[c] * s, a->t);
+    FN(combine)(p, kt, a->t, q, s, a->d, a->t);
     for (int64_t j = 0; a->key_mask && j < a->t; j++)
         if (!a->key_mask[j])
             p[j] = -(REAL)INFINITY;
@@ -272,8 +302,10 @@ static void FN(attn_probs)(REAL *p, const REAL *q, const REAL *kt, const struct 
         p[j] = (REAL)((ACC)p[j] * inv);
 }
 
-/* The same row of dropout for forward and backward: next query's state follows by the jump. */
-static void FN(attn_drop)(REAL *y, const REAL *x, struct rng *rng, const struct attn_task *a)
+/* The same row of dropout for forward and backward: next query's state follows by the
+ * jump. */
+static void FN(attn_drop)(REAL *y, const REAL *x, struct rng *rng,
+                          const struct attn_task *a)
 {
     if (a->dropout > 0)
         FN(dropout)(y, x, *rng, a->t, a->dropout, false);
@@ -293,8 +325,7 @@ static void FN(attn)(const struct attn_task *a)
         FN(attn_probs)(p, IN(a->q) + i * a->ld, kt, a);
         FN(attn_drop)(dropped, p, &rng, a);
         memset(to, 0, (size_t)a->d * sizeof *to);
-        for (int64_t j = 0; j < a->t; j++)
-            FN(step)(to, IN(a->v) + j * a->ld, dropped[j], a->d);
+        FN(combine)(to, a->v, a->ld, dropped, 1, a->t, a->d);
         for (int64_t c = 0; c < a->d; c++)
             to[c] *= (REAL)a->gate;
     }
@@ -302,7 +333,8 @@ static void FN(attn)(const struct attn_task *a)
 
 /*
  * With Q = dropout(P), c = Q v, g = gate * dout:  dv = Q' g,  dP = dropout(g v'),
- * dS = P (dP - sum_j P dP),  dq = dS k / sqrt(D),  dk = dS' q / sqrt(D),  dgate = sum c . dout.
+ * dS = P (dP - sum_j P dP),  dq = dS k / sqrt(D),  dk = dS' q / sqrt(D),  dgate = sum c .
+ * dout.
  */
 static void FN(attn_back)(const struct attn_task *a)
 {
@@ -317,8 +349,8 @@ static void FN(attn_back)(const struct attn_task *a)
         struct rng again = rng;
         FN(attn_drop)(dropped, p, &rng, a);
         memset(row, 0, (size_t)d * sizeof *row);
-        for (int64_t j = 0; a->dgate && j < t; j++)
-            FN(step)(row, IN(a->v) + j * ld, dropped[j], d);
+        if (a->dgate)
+            FN(combine)(row, a->v, ld, dropped, 1, t, d);
         if (a->dgate)
             dgate += FN(dot)(row, dout, d);
         for (int64_t c = 0; c < d; c++)
@@ -326,14 +358,13 @@ static void FN(attn_back)(const struct attn_task *a)
         for (int64_t j = 0; a->dv && j < t; j++)
             FN(step)(OUT(a->dv) + j * ld, row, dropped[j], d);
         memset(dp, 0, (size_t)t * sizeof *dp);
-        for (int64_t c = 0; c < d; c++)
-            FN(step)(dp, vt + c * t, row[c], t);
+        FN(combine)(dp, vt, t, row, 1, d, t);
         FN(attn_drop)(dp, dp, &again, a);
         ACC sum = FN(dot)(p, dp, t);
         for (int64_t j = 0; j < t; j++)
             dp[j] = (REAL)((ACC)p[j] * ((ACC)dp[j] - sum)) * s;
-        for (int64_t j = 0; a->dq && j < t; j++)
-            FN(step)(OUT(a->dq) + i * ld, IN(a->k) + j * ld, dp[j], d);
+        if (a->dq)
+            FN(combine)(OUT(a->dq) + i * ld, a->k, ld, dp, 1, t, d);
         for (int64_t j = 0; a->dk && j < t; j++)
             FN(step)(OUT(a->dk) + j * ld, IN(a->q) + i * ld, dp[j], d);
     }
@@ -341,16 +372,18 @@ static void FN(attn_back)(const struct attn_task *a)
         *OUT(a->dgate) = (REAL)dgate;
 }
 
-static void FN(mm_nt)(void *y, const void *x, const void *w, const void *b, int64_t rows, int64_t i,
-                      int64_t o)
+static void FN(mm_nt)(void *y, const void *x, const void *w, const void *b, int64_t rows,
+                      int64_t i, int64_t o)
 {
     for (int64_t r = 0; r < rows; r++)
         for (int64_t c = 0; c < o; c++)
-            OUT(y)[r * o + c] = (REAL)(FN(dot)(IN(x) + r * i, IN(w) + c * i, i) +
-                                       (b ? (ACC)IN(b)[c] : 0));
+            OUT(y)
+    [r * o + c] =
+        (REAL)(FN(dot)(IN(x) + r * i, IN(w) + c * i, i) + (b ? (ACC)IN(b)[c] : 0));
 }
 
-static void FN(mm_nn)(void *dx, const void *dy, const void *w, int64_t rows, int64_t i, int64_t o)
+static void FN(mm_nn)(void *dx, const void *dy, const void *w, int64_t rows, int64_t i,
+                      int64_t o)
 {
     for (int64_t r = 0; r < rows; r++)
         for (int64_t c0 = 0; c0 < i; c0 += 64) {
@@ -364,8 +397,8 @@ static void FN(mm_nn)(void *dx, const void *dy, const void *w, int64_t rows, int
         }
 }
 
-static void FN(mm_tn)(void *dw, const void *dy, const void *x, int64_t n, int64_t i, int64_t o,
-                      int64_t o0, int64_t o1)
+static void FN(mm_tn)(void *dw, const void *dy, const void *x, int64_t n, int64_t i,
+                      int64_t o, int64_t o0, int64_t o1)
 {
     for (int64_t k = o0; k < o1; k++)
         for (int64_t c0 = 0; c0 < i; c0 += 64) {
@@ -380,11 +413,26 @@ static void FN(mm_tn)(void *dw, const void *dy, const void *x, int64_t n, int64_
 }
 
 const struct kernels SET = {
-    .name = SET_NAME, .dtype = SET_DTYPE, .gemm = SET_GEMM,
-    .add = FN(add), .mul = FN(mul), .mul_add = FN(mul_add), .axpy = FN(axpy), .sum = FN(sum),
-    .unary = FN(unary), .unary_back = FN(unary_back), .layernorm = FN(layernorm),
-    .layernorm_back = FN(layernorm_back), .layernorm_params = FN(layernorm_params),
-    .colsum = FN(colsum), .softmax = FN(softmax), .softmax_back = FN(softmax_back),
-    .dropout = FN(dropout), .attn = FN(attn), .attn_back = FN(attn_back),
-    .mm_nt = FN(mm_nt), .mm_nn = FN(mm_nn), .mm_tn = FN(mm_tn),
+    .name = SET_NAME,
+    .dtype = SET_DTYPE,
+    .gemm = SET_GEMM,
+    .add = FN(add),
+    .mul = FN(mul),
+    .mul_add = FN(mul_add),
+    .axpy = FN(axpy),
+    .sum = FN(sum),
+    .unary = FN(unary),
+    .unary_back = FN(unary_back),
+    .layernorm = FN(layernorm),
+    .layernorm_back = FN(layernorm_back),
+    .layernorm_params = FN(layernorm_params),
+    .colsum = FN(colsum),
+    .softmax = FN(softmax),
+    .softmax_back = FN(softmax_back),
+    .dropout = FN(dropout),
+    .attn = FN(attn),
+    .attn_back = FN(attn_back),
+    .mm_nt = FN(mm_nt),
+    .mm_nn = FN(mm_nn),
+    .mm_tn = FN(mm_tn),
 };

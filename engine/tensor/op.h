@@ -1,10 +1,11 @@
 /*
  * What the tape, the ops and the kernels share; private to engine/tensor.
  *
- * A set of kernels is one implementation of the arithmetic: "ref" for float and for double (plain C,
- * double accumulators, libm), and one for each x86-64 level (float, 16 explicit lanes, own exp, erf
- * and tanh). Kernels work on ranges of rows; ops.c cuts the rows into fixed tasks. Pointers are void
- * because the same table serves float and double; a set's `dtype` says which.
+ * A set of kernels is one implementation of the arithmetic: "ref" for float and for
+ * double (plain C, double accumulators, libm), and one for each x86-64 level (float, 16
+ * explicit lanes, own exp, erf and tanh). Kernels work on ranges of rows; ops.c cuts the
+ * rows into fixed tasks. Pointers are void because the same table serves float and
+ * double; a set's `dtype` says which.
  */
 #ifndef RETORT_OP_H
 #define RETORT_OP_H
@@ -25,12 +26,12 @@ struct attn_task {
     int64_t t, d, ld;
     double gate;
     double dropout;
-    struct rng rng;     /* at draw (e * 256 + head) * 2^12 * 2^11 */
+    struct rng rng;          /* at draw (e * 256 + head) * 2^12 * 2^11 */
     u128 jump_mul, jump_add; /* advances a state by the 2^11 draws of one query */
-    void *scratch;      /* d*t (forward); 2*t + 2*d*t + d (backward) */
-    const void *dout;   /* backward */
-    void *dq, *dk, *dv; /* added to; NULL: not wanted */
-    void *dgate;        /* one element, set; NULL: not wanted */
+    void *scratch;           /* d*t (forward); 2*t + 2*d*t + d (backward) */
+    const void *dout;        /* backward */
+    void *dq, *dk, *dv;      /* added to; NULL: not wanted */
+    void *dgate;             /* one element, set; NULL: not wanted */
 };
 
 struct kernels {
@@ -43,34 +44,39 @@ struct kernels {
     void (*axpy)(void *y, const void *x, double a, int64_t n);         /* y += a x */
     double (*sum)(const void *x, int64_t n);
     void (*unary)(enum unary what, void *y, const void *x, int64_t n);
-    void (*unary_back)(enum unary what, void *dx, const void *x, const void *y, const void *dy,
-                       int64_t n);
-    void (*layernorm)(void *y, double *mean, double *rstd, const void *x, const void *gamma,
-                      const void *beta, int64_t rows, int64_t c, double eps);
-    void (*layernorm_back)(void *dx, const double *mean, const double *rstd, const void *x,
-                           const void *gamma, const void *dy, int64_t rows, int64_t c);
-    /* columns c0 .. c1 - 1 (at most 64) of the gradients of gamma and beta; NULL: not wanted */
-    void (*layernorm_params)(void *dgamma, void *dbeta, const double *mean, const double *rstd,
-                             const void *x, const void *dy, int64_t rows, int64_t c, int64_t c0,
-                             int64_t c1);
+    void (*unary_back)(enum unary what, void *dx, const void *x, const void *y,
+                       const void *dy, int64_t n);
+    void (*layernorm)(void *y, double *mean, double *rstd, const void *x,
+                      const void *gamma, const void *beta, int64_t rows, int64_t c,
+                      double eps);
+    void (*layernorm_back)(void *dx, const double *mean, const double *rstd,
+                           const void *x, const void *gamma, const void *dy, int64_t rows,
+                           int64_t c);
+    /* columns c0 .. c1 - 1 (at most 64) of the gradients of gamma and beta; NULL: not
+     * wanted */
+    void (*layernorm_params)(void *dgamma, void *dbeta, const double *mean,
+                             const double *rstd, const void *x, const void *dy,
+                             int64_t rows, int64_t c, int64_t c0, int64_t c1);
     /* dst[c] += sum over rows of x (times w if not NULL), for at most 64 columns */
-    void (*colsum)(void *dst, const void *x, const void *w, int64_t rows, int64_t c, int64_t c0,
-                   int64_t c1);
+    void (*colsum)(void *dst, const void *x, const void *w, int64_t rows, int64_t c,
+                   int64_t c0, int64_t c1);
     void (*softmax)(void *y, const void *x, int64_t rows, int64_t c, bool log);
     void (*softmax_back)(void *dx, const void *y, const void *dy, int64_t rows, int64_t c,
                          bool log);
     /* one row; add: y += instead of y = */
-    void (*dropout)(void *y, const void *x, struct rng rng, int64_t c, double p, bool add);
+    void (*dropout)(void *y, const void *x, struct rng rng, int64_t c, double p,
+                    bool add);
     void (*attn)(const struct attn_task *t);
     void (*attn_back)(const struct attn_task *t);
     /* y (rows, o) = x (rows, i) w' + b */
-    void (*mm_nt)(void *y, const void *x, const void *w, const void *b, int64_t rows, int64_t i,
-                  int64_t o);
+    void (*mm_nt)(void *y, const void *x, const void *w, const void *b, int64_t rows,
+                  int64_t i, int64_t o);
     /* dx (rows, i) += dy (rows, o) w */
-    void (*mm_nn)(void *dx, const void *dy, const void *w, int64_t rows, int64_t i, int64_t o);
+    void (*mm_nn)(void *dx, const void *dy, const void *w, int64_t rows, int64_t i,
+                  int64_t o);
     /* rows o0 .. o1 - 1 of dw (o, i) += dy' x over n tokens */
-    void (*mm_tn)(void *dw, const void *dy, const void *x, int64_t n, int64_t i, int64_t o,
-                  int64_t o0, int64_t o1);
+    void (*mm_tn)(void *dw, const void *dy, const void *x, int64_t n, int64_t i,
+                  int64_t o, int64_t o0, int64_t o1);
 };
 
 extern const struct kernels kernels_ref_f32, kernels_ref_f64;
@@ -79,8 +85,8 @@ extern const struct kernels kernels_cpu_v2, kernels_cpu_v3, kernels_cpu_v4;
 const struct kernels *kernels_for(enum dtype dtype);
 
 /* oneDNN, single-threaded, row-major: c (m, n) = op(a) op(b) + beta c. 0, or -1. */
-int gemm_f32(bool ta, bool tb, int64_t m, int64_t n, int64_t k, const float *a, int64_t lda,
-             const float *b, int64_t ldb, float beta, float *c, int64_t ldc);
+int gemm_f32(bool ta, bool tb, int64_t m, int64_t n, int64_t k, const float *a,
+             int64_t lda, const float *b, int64_t ldb, float beta, float *c, int64_t ldc);
 
 struct node;
 
@@ -103,8 +109,9 @@ struct node {
 };
 
 /* Result of an op: takes part in the backward pass if an input does. Returns `out`. */
-struct tensor *tape_record(struct tape *tape, const struct op *op, struct tensor *out, void *attr,
-                           struct tensor *a, struct tensor *b, struct tensor *c, struct tensor *d);
+struct tensor *tape_record(struct tape *tape, const struct op *op, struct tensor *out,
+                           void *attr, struct tensor *a, struct tensor *b,
+                           struct tensor *c, struct tensor *d);
 /* Where gradients of `t` are added to, zeroed at first; NULL: not wanted or no memory. */
 void *tape_grad_of(struct tape *tape, struct tensor *t);
 /* True if a failure sticks: ops then return NULL. */

@@ -1,6 +1,6 @@
 /*
- * The op table and the public functions: shape rules, cutting of rows into fixed tasks, order of sums.
- * The arithmetic is in the sets of kernels (op.h).
+ * The op table and the public functions: shape rules, cutting of rows into fixed tasks,
+ * order of sums. The arithmetic is in the sets of kernels (op.h).
  */
 #include <math.h>
 #include <string.h>
@@ -9,9 +9,25 @@
 #include "retort/strbuf.h"
 
 enum {
-    OP_LINEAR, OP_ADD, OP_MUL, OP_SCALE, OP_SUM, OP_RESHAPE, OP_UNARY, OP_LAYERNORM, OP_SOFTMAX,
-    OP_EMBEDDING, OP_TAKE_ROWS, OP_DROPOUT, OP_ATTENTION, OP_CROSS_ENTROPY, OP_SQUARED_ERROR,
-    OP_SEGMENT_CE, OP_LINEAR_CE, OP_TAKE_COLUMN, OP_COUNT
+    OP_LINEAR,
+    OP_ADD,
+    OP_MUL,
+    OP_SCALE,
+    OP_SUM,
+    OP_RESHAPE,
+    OP_UNARY,
+    OP_LAYERNORM,
+    OP_SOFTMAX,
+    OP_EMBEDDING,
+    OP_TAKE_ROWS,
+    OP_DROPOUT,
+    OP_ATTENTION,
+    OP_CROSS_ENTROPY,
+    OP_SQUARED_ERROR,
+    OP_SEGMENT_CE,
+    OP_LINEAR_CE,
+    OP_TAKE_COLUMN,
+    OP_COUNT
 };
 
 #define ROWS 64     /* rows of a task and of a product's tile */
@@ -58,7 +74,8 @@ static int64_t min64(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
-static void run(struct tape *tape, int64_t tasks, void (*fn)(void *, int64_t), struct job *job)
+static void run(struct tape *tape, int64_t tasks, void (*fn)(void *, int64_t),
+                struct job *job)
 {
     if (tasks > 0 && !tape_bad(tape))
         pool_run(tape_pool(tape), tasks, fn, job);
@@ -89,8 +106,9 @@ static int64_t rows_of(const struct tensor *x)
     return n;
 }
 
-static struct tensor *bad_shapes(struct tape *tape, const char *op, const struct tensor *a,
-                                 const struct tensor *b, const char *want)
+static struct tensor *bad_shapes(struct tape *tape, const char *op,
+                                 const struct tensor *a, const struct tensor *b,
+                                 const char *want)
 {
     char s[96], t[96];
     tape_fail(tape, ERR_INPUT, "%s of %s and %s: %s", op, shape_text(s, a->shape),
@@ -98,7 +116,8 @@ static struct tensor *bad_shapes(struct tape *tape, const char *op, const struct
     return NULL;
 }
 
-/* ---- products ------------------------------------------------------------------------------ */
+/* ---- products
+ * ------------------------------------------------------------------------------ */
 
 static const float *rounded(struct tape *tape, const float *x, int64_t n)
 {
@@ -115,7 +134,8 @@ static void nt_task(void *ctx, int64_t task)
     struct job *j = ctx;
     int64_t r = task * ROWS, n = min64(ROWS, j->n - r);
     if (!j->k->gemm) {
-        j->k->mm_nt(at(j->to, j->k, r * j->o), at(j->x, j->k, r * j->c), j->w, j->b, n, j->c, j->o);
+        j->k->mm_nt(at(j->to, j->k, r * j->o), at(j->x, j->k, r * j->c), j->w, j->b, n,
+                    j->c, j->o);
         return;
     }
     const float *x = n < ROWS ? j->tail : (const float *)j->x + r * j->c;
@@ -133,13 +153,14 @@ static void nn_task(void *ctx, int64_t task)
     struct job *j = ctx;
     int64_t r = task * ROWS, n = min64(ROWS, j->n - r);
     if (!j->k->gemm) {
-        j->k->mm_nn(at(j->to, j->k, r * j->c), at(j->dy, j->k, r * j->o), j->w, n, j->c, j->o);
+        j->k->mm_nn(at(j->to, j->k, r * j->c), at(j->dy, j->k, r * j->o), j->w, n, j->c,
+                    j->o);
         return;
     }
     const float *dy = n < ROWS ? j->tail : (const float *)j->dy + r * j->o;
     float *dx = n < ROWS ? j->tail_out : (float *)j->to + r * j->c;
-    if (gemm_f32(false, false, ROWS, j->c, j->o, dy, j->o, j->w, j->c, n < ROWS ? 0.0f : 1.0f, dx,
-                 j->c))
+    if (gemm_f32(false, false, ROWS, j->c, j->o, dy, j->o, j->w, j->c,
+                 n < ROWS ? 0.0f : 1.0f, dx, j->c))
         atomic_store(j->failed, 1);
     if (n < ROWS)
         j->k->axpy((float *)j->to + r * j->c, dx, 1, n * j->c);
@@ -152,9 +173,10 @@ static void tn_task(void *ctx, int64_t task)
     for (int64_t r = 0; r < j->n; r += CHUNK) {
         int64_t n = min64(CHUNK, j->n - r);
         if (!j->k->gemm)
-            j->k->mm_tn(j->to, at(j->dy, j->k, r * j->o), at(j->x, j->k, r * j->c), n, j->c, j->o,
-                        o0, o1);
-        else if (gemm_f32(true, false, o1 - o0, j->c, n, (const float *)j->dy + r * j->o + o0, j->o,
+            j->k->mm_tn(j->to, at(j->dy, j->k, r * j->o), at(j->x, j->k, r * j->c), n,
+                        j->c, j->o, o0, o1);
+        else if (gemm_f32(true, false, o1 - o0, j->c, n,
+                          (const float *)j->dy + r * j->o + o0, j->o,
                           (const float *)j->x + r * j->c, j->c, 1.0f,
                           (float *)j->to + o0 * j->c, j->c))
             atomic_store(j->failed, 1);
@@ -169,15 +191,16 @@ static void colsum_task(void *ctx, int64_t task)
 }
 
 /* to[c] += sum over rows of x * w */
-static void colsum(struct tape *tape, const struct kernels *k, void *to, const void *x, const void *w,
-                   int64_t n, int64_t c)
+static void colsum(struct tape *tape, const struct kernels *k, void *to, const void *x,
+                   const void *w, int64_t n, int64_t c)
 {
     run(tape, to ? tasks_of(c, 64) : 0, colsum_task,
         &(struct job){.k = k, .to = to, .x = x, .w = w, .n = n, .c = c});
 }
 
 /* Copies the last rows, zero-padded to a whole tile, where rows do not fill one. */
-static bool pad_tail(struct tape *tape, struct job *j, const float *from, int64_t c, int64_t out_c)
+static bool pad_tail(struct tape *tape, struct job *j, const float *from, int64_t c,
+                     int64_t out_c)
 {
     int64_t n = j->n % ROWS;
     if (!n || !j->k->gemm)
@@ -193,13 +216,23 @@ static bool pad_tail(struct tape *tape, struct job *j, const float *from, int64_
 
 enum product { PRODUCT_NT, PRODUCT_NN, PRODUCT_TN };
 
-/* One of the three products of a linear map; x, dy, w as far as the product reads them. */
-static void product(struct tape *tape, enum product what, void *to, const void *x, const void *dy,
-                    const void *w, const void *b, int64_t n, int64_t i, int64_t o)
+/* One of the three products of a linear map; x, dy, w as far as the product reads them.
+ */
+static void product(struct tape *tape, enum product what, void *to, const void *x,
+                    const void *dy, const void *w, const void *b, int64_t n, int64_t i,
+                    int64_t o)
 {
     atomic_int failed = 0;
-    struct job j = {.k = use(tape, OP_LINEAR), .n = n, .c = i, .o = o, .x = x, .dy = dy, .w = w,
-                    .b = b, .to = to, .failed = &failed};
+    struct job j = {.k = use(tape, OP_LINEAR),
+                    .n = n,
+                    .c = i,
+                    .o = o,
+                    .x = x,
+                    .dy = dy,
+                    .w = w,
+                    .b = b,
+                    .to = to,
+                    .failed = &failed};
     if (!to || n == 0 || i == 0 || o == 0) {
         for (int64_t r = 0; to && what == PRODUCT_NT && r < n * o; r++)
             memcpy(at(to, j.k, r), b ? at(b, j.k, r % o) : &(double){0},
@@ -218,13 +251,17 @@ static void product(struct tape *tape, enum product what, void *to, const void *
         fine = pad_tail(tape, &j, j.dy, o, i);
     if (fine)
         run(tape, what == PRODUCT_TN ? tasks_of(o, TILE_O) : tasks_of(n, ROWS),
-            what == PRODUCT_NT ? nt_task : what == PRODUCT_NN ? nn_task : tn_task, &j);
+            what == PRODUCT_NT   ? nt_task
+            : what == PRODUCT_NN ? nn_task
+                                 : tn_task,
+            &j);
     if (failed)
-        tape_fail(tape, ERR_IO, "oneDNN refused a product of %lld x %lld x %lld", (long long)n,
-                  (long long)i, (long long)o);
+        tape_fail(tape, ERR_IO, "oneDNN refused a product of %lld x %lld x %lld",
+                  (long long)n, (long long)i, (long long)o);
 }
 
-struct tensor *linear(struct tape *tape, struct tensor *x, struct tensor *w, struct tensor *b)
+struct tensor *linear(struct tape *tape, struct tensor *x, struct tensor *w,
+                      struct tensor *b)
 {
     if (tape_bad(tape) || !x || !w)
         return NULL;
@@ -236,7 +273,8 @@ struct tensor *linear(struct tape *tape, struct tensor *x, struct tensor *w, str
     struct tensor *y = tape_tensor(tape, tape_real(tape), SHAPE(n, o));
     if (!y)
         return NULL;
-    product(tape, PRODUCT_NT, y->data, x->data, NULL, w->data, b ? b->data : NULL, n, i, o);
+    product(tape, PRODUCT_NT, y->data, x->data, NULL, w->data, b ? b->data : NULL, n, i,
+            o);
     return tape_record(tape, &ops[OP_LINEAR], y, NULL, x, w, b, NULL);
 }
 
@@ -244,37 +282,51 @@ static void linear_back(struct tape *tape, struct node *node)
 {
     struct tensor *x = node->in[0], *w = node->in[1];
     int64_t n = x->shape.dim[0], i = x->shape.dim[1], o = w->shape.dim[0];
-    product(tape, PRODUCT_NN, tape_grad_of(tape, x), NULL, node->grad, w->data, NULL, n, i, o);
-    product(tape, PRODUCT_TN, tape_grad_of(tape, w), x->data, node->grad, NULL, NULL, n, i, o);
-    colsum(tape, use(tape, OP_LINEAR), tape_grad_of(tape, node->in[2]), node->grad, NULL, n, o);
+    product(tape, PRODUCT_NN, tape_grad_of(tape, x), NULL, node->grad, w->data, NULL, n,
+            i, o);
+    product(tape, PRODUCT_TN, tape_grad_of(tape, w), x->data, node->grad, NULL, NULL, n,
+            i, o);
+    colsum(tape, use(tape, OP_LINEAR), tape_grad_of(tape, node->in[2]), node->grad, NULL,
+           n, o);
 }
 
-/* ---- elementwise --------------------------------------------------------------------------- */
+/* ---- elementwise
+ * --------------------------------------------------------------------------- */
 
 static void binary_task(void *ctx, int64_t task)
 {
     struct job *j = ctx;
     for (int64_t r = task * ROWS; r < min64(j->n, (task + 1) * ROWS); r++) {
         const void *b = at(j->b, j->k, j->flag ? 0 : r * j->c);
-        (j->what == OP_ADD ? j->k->add : j->what == OP_MUL ? j->k->mul : j->k->mul_add)(
-            at(j->to, j->k, r * j->c), at(j->x, j->k, r * j->c), b, j->c);
+        (j->what == OP_ADD   ? j->k->add
+         : j->what == OP_MUL ? j->k->mul
+                             : j->k->mul_add)(at(j->to, j->k, r * j->c),
+                                              at(j->x, j->k, r * j->c), b, j->c);
     }
 }
 
-static struct tensor *binary(struct tape *tape, int op, struct tensor *a, struct tensor *b)
+static struct tensor *binary(struct tape *tape, int op, struct tensor *a,
+                             struct tensor *b)
 {
     if (tape_bad(tape) || !a || !b)
         return NULL;
     int64_t c = columns(a);
     bool row = !shape_equal(a->shape, b->shape);
     if (row && (b->shape.rank != 1 || b->shape.dim[0] != c))
-        return bad_shapes(tape, ops[op].name, a, b, "wants equal shapes or a row of the first");
+        return bad_shapes(tape, ops[op].name, a, b,
+                          "wants equal shapes or a row of the first");
     struct tensor *y = like(tape, a);
     if (!y)
         return NULL;
     run(tape, tasks_of(rows_of(a), ROWS), binary_task,
-        &(struct job){.k = use(tape, op), .n = rows_of(a), .c = c, .x = a->data, .b = b->data,
-                      .to = y->data, .flag = row, .what = op});
+        &(struct job){.k = use(tape, op),
+                      .n = rows_of(a),
+                      .c = c,
+                      .x = a->data,
+                      .b = b->data,
+                      .to = y->data,
+                      .flag = row,
+                      .what = op});
     return tape_record(tape, &ops[op], y, NULL, a, b, NULL, NULL);
 }
 
@@ -295,8 +347,8 @@ static void axpy_task(void *ctx, int64_t task)
     j->k->axpy(at(j->to, j->k, i), at(j->x, j->k, i), j->number, min64(16384, j->n - i));
 }
 
-static void axpy(struct tape *tape, const struct kernels *k, void *to, const void *x, double a,
-                 int64_t n)
+static void axpy(struct tape *tape, const struct kernels *k, void *to, const void *x,
+                 double a, int64_t n)
 {
     run(tape, to ? tasks_of(n, 16384) : 0, axpy_task,
         &(struct job){.k = k, .to = to, .x = x, .number = a, .n = n});
@@ -317,8 +369,13 @@ static void mul_back(struct tape *tape, struct node *node)
 {
     struct tensor *a = node->in[0], *b = node->in[1];
     bool row = !shape_equal(a->shape, b->shape);
-    struct job j = {.k = use(tape, OP_MUL), .n = rows_of(a), .c = columns(a), .x = node->grad,
-                    .b = b->data, .flag = row, .what = -1};
+    struct job j = {.k = use(tape, OP_MUL),
+                    .n = rows_of(a),
+                    .c = columns(a),
+                    .x = node->grad,
+                    .b = b->data,
+                    .flag = row,
+                    .what = -1};
     j.to = tape_grad_of(tape, a);
     run(tape, j.to ? tasks_of(j.n, ROWS) : 0, binary_task, &j);
     j.to = tape_grad_of(tape, b);
@@ -435,8 +492,8 @@ static void unary_task(void *ctx, int64_t task)
     const struct kernels *k = j->k;
     int64_t i = task * 4096, n = min64(4096, j->n - i);
     if (j->dy)
-        k->unary_back((enum unary)j->what, at(j->to, k, i), at(j->x, k, i), at(j->y, k, i),
-                      at(j->dy, k, i), n);
+        k->unary_back((enum unary)j->what, at(j->to, k, i), at(j->x, k, i),
+                      at(j->y, k, i), at(j->dy, k, i), n);
     else
         k->unary((enum unary)j->what, at(j->to, k, i), at(j->x, k, i), n);
 }
@@ -452,7 +509,11 @@ static struct tensor *unary(struct tape *tape, struct tensor *x, enum unary what
     *attr = (int)what;
     int64_t n = shape_count(x->shape);
     run(tape, tasks_of(n, 4096), unary_task,
-        &(struct job){.k = use(tape, OP_UNARY), .n = n, .x = x->data, .to = y->data, .what = *attr});
+        &(struct job){.k = use(tape, OP_UNARY),
+                      .n = n,
+                      .x = x->data,
+                      .to = y->data,
+                      .what = *attr});
     return tape_record(tape, &ops[OP_UNARY], y, attr, x, NULL, NULL, NULL);
 }
 
@@ -460,9 +521,13 @@ static void unary_backward(struct tape *tape, struct node *node)
 {
     int64_t n = shape_count(node->out->shape);
     run(tape, tasks_of(n, 4096), unary_task,
-        &(struct job){.k = use(tape, OP_UNARY), .n = n, .x = node->in[0]->data,
-                      .y = node->out->data, .dy = node->grad,
-                      .to = tape_grad_of(tape, node->in[0]), .what = *(int *)node->attr});
+        &(struct job){.k = use(tape, OP_UNARY),
+                      .n = n,
+                      .x = node->in[0]->data,
+                      .y = node->out->data,
+                      .dy = node->grad,
+                      .to = tape_grad_of(tape, node->in[0]),
+                      .what = *(int *)node->attr});
 }
 
 struct tensor *gelu(struct tape *tape, struct tensor *x)
@@ -480,7 +545,8 @@ struct tensor *tanh_act(struct tape *tape, struct tensor *x)
     return unary(tape, x, UNARY_TANH);
 }
 
-/* ---- rows ---------------------------------------------------------------------------------- */
+/* ---- rows
+ * ---------------------------------------------------------------------------------- */
 
 static void layernorm_task(void *ctx, int64_t task)
 {
@@ -488,11 +554,11 @@ static void layernorm_task(void *ctx, int64_t task)
     const struct kernels *k = j->k;
     int64_t r = task * ROWS, n = min64(ROWS, j->n - r);
     if (j->dy)
-        k->layernorm_back(at(j->to, k, r * j->c), j->mean + r, j->rstd + r, at(j->x, k, r * j->c),
-                          j->w, at(j->dy, k, r * j->c), n, j->c);
+        k->layernorm_back(at(j->to, k, r * j->c), j->mean + r, j->rstd + r,
+                          at(j->x, k, r * j->c), j->w, at(j->dy, k, r * j->c), n, j->c);
     else
-        k->layernorm(at(j->to, k, r * j->c), j->mean + r, j->rstd + r, at(j->x, k, r * j->c), j->w,
-                     j->b, n, j->c, j->number);
+        k->layernorm(at(j->to, k, r * j->c), j->mean + r, j->rstd + r,
+                     at(j->x, k, r * j->c), j->w, j->b, n, j->c, j->number);
 }
 
 struct tensor *layernorm(struct tape *tape, struct tensor *x, struct tensor *gamma,
@@ -502,14 +568,22 @@ struct tensor *layernorm(struct tape *tape, struct tensor *x, struct tensor *gam
         return NULL;
     int64_t c = columns(x), n = rows_of(x);
     if (shape_count(gamma->shape) != c || shape_count(beta->shape) != c)
-        return bad_shapes(tape, "layernorm", x, gamma, "wants one gamma and beta a column");
+        return bad_shapes(tape, "layernorm", x, gamma,
+                          "wants one gamma and beta a column");
     struct tensor *y = like(tape, x);
     double *stats = tape_alloc(tape, 2 * n, sizeof *stats);
     if (!y || !stats)
         return NULL;
     run(tape, tasks_of(n, ROWS), layernorm_task,
-        &(struct job){.k = use(tape, OP_LAYERNORM), .n = n, .c = c, .x = x->data, .w = gamma->data,
-                      .b = beta->data, .to = y->data, .mean = stats, .rstd = stats + n,
+        &(struct job){.k = use(tape, OP_LAYERNORM),
+                      .n = n,
+                      .c = c,
+                      .x = x->data,
+                      .w = gamma->data,
+                      .b = beta->data,
+                      .to = y->data,
+                      .mean = stats,
+                      .rstd = stats + n,
                       .number = eps});
     return tape_record(tape, &ops[OP_LAYERNORM], y, stats, x, gamma, beta, NULL);
 }
@@ -517,8 +591,8 @@ struct tensor *layernorm(struct tape *tape, struct tensor *x, struct tensor *gam
 static void layernorm_params_task(void *ctx, int64_t task)
 {
     struct job *j = ctx;
-    j->k->layernorm_params(j->to, j->to2, j->mean, j->rstd, j->x, j->dy, j->n, j->c, task * 64,
-                           min64(task * 64 + 64, j->c));
+    j->k->layernorm_params(j->to, j->to2, j->mean, j->rstd, j->x, j->dy, j->n, j->c,
+                           task * 64, min64(task * 64 + 64, j->c));
 }
 
 static void layernorm_backward(struct tape *tape, struct node *node)
@@ -526,8 +600,14 @@ static void layernorm_backward(struct tape *tape, struct node *node)
     struct tensor *x = node->in[0];
     int64_t n = rows_of(x), c = columns(x);
     double *stats = node->attr;
-    struct job j = {.k = use(tape, OP_LAYERNORM), .n = n, .c = c, .x = x->data, .dy = node->grad,
-                    .w = node->in[1]->data, .mean = stats, .rstd = stats + n};
+    struct job j = {.k = use(tape, OP_LAYERNORM),
+                    .n = n,
+                    .c = c,
+                    .x = x->data,
+                    .dy = node->grad,
+                    .w = node->in[1]->data,
+                    .mean = stats,
+                    .rstd = stats + n};
     j.to = tape_grad_of(tape, x);
     run(tape, j.to ? tasks_of(n, ROWS) : 0, layernorm_task, &j);
     j.to = tape_grad_of(tape, node->in[1]);
@@ -541,8 +621,8 @@ static void softmax_task(void *ctx, int64_t task)
     const struct kernels *k = j->k;
     int64_t r = task * ROWS, n = min64(ROWS, j->n - r);
     if (j->dy)
-        k->softmax_back(at(j->to, k, r * j->c), at(j->y, k, r * j->c), at(j->dy, k, r * j->c), n,
-                        j->c, j->flag);
+        k->softmax_back(at(j->to, k, r * j->c), at(j->y, k, r * j->c),
+                        at(j->dy, k, r * j->c), n, j->c, j->flag);
     else
         k->softmax(at(j->to, k, r * j->c), at(j->x, k, r * j->c), n, j->c, j->flag);
 }
@@ -557,8 +637,12 @@ static struct tensor *any_softmax(struct tape *tape, struct tensor *x, bool log_
         return NULL;
     *attr = log_;
     run(tape, tasks_of(rows_of(x), ROWS), softmax_task,
-        &(struct job){.k = use(tape, OP_SOFTMAX), .n = rows_of(x), .c = columns(x), .x = x->data,
-                      .to = y->data, .flag = log_});
+        &(struct job){.k = use(tape, OP_SOFTMAX),
+                      .n = rows_of(x),
+                      .c = columns(x),
+                      .x = x->data,
+                      .to = y->data,
+                      .flag = log_});
     return tape_record(tape, &ops[OP_SOFTMAX], y, attr, x, NULL, NULL, NULL);
 }
 
@@ -575,13 +659,18 @@ struct tensor *log_softmax(struct tape *tape, struct tensor *x)
 static void softmax_backward(struct tape *tape, struct node *node)
 {
     run(tape, tasks_of(rows_of(node->out), ROWS), softmax_task,
-        &(struct job){.k = use(tape, OP_SOFTMAX), .n = rows_of(node->out), .c = columns(node->out),
-                      .y = node->out->data, .dy = node->grad,
-                      .to = tape_grad_of(tape, node->in[0]), .flag = *(bool *)node->attr});
+        &(struct job){.k = use(tape, OP_SOFTMAX),
+                      .n = rows_of(node->out),
+                      .c = columns(node->out),
+                      .y = node->out->data,
+                      .dy = node->grad,
+                      .to = tape_grad_of(tape, node->in[0]),
+                      .flag = *(bool *)node->attr});
 }
 
 /* Rows `index` of x; for embeddings and take_rows alike. */
-static struct tensor *gather(struct tape *tape, int op, struct tensor *x, const struct tensor *index)
+static struct tensor *gather(struct tape *tape, int op, struct tensor *x,
+                             const struct tensor *index)
 {
     if (tape_bad(tape) || !x || !index)
         return NULL;
@@ -596,8 +685,8 @@ static struct tensor *gather(struct tape *tape, int op, struct tensor *x, const 
         return NULL;
     for (int64_t r = 0; r < m; r++) {
         if (id[r] < 0 || id[r] >= x->shape.dim[0]) {
-            tape_fail(tape, ERR_INPUT, "%s: index %d at %lld; rows are 0 to %lld", ops[op].name,
-                      id[r], (long long)r, (long long)x->shape.dim[0] - 1);
+            tape_fail(tape, ERR_INPUT, "%s: index %d at %lld; rows are 0 to %lld",
+                      ops[op].name, id[r], (long long)r, (long long)x->shape.dim[0] - 1);
             return NULL;
         }
         attr[r] = id[r];
@@ -607,7 +696,8 @@ static struct tensor *gather(struct tape *tape, int op, struct tensor *x, const 
     return tape_record(tape, &ops[op], y, attr, x, NULL, NULL, NULL);
 }
 
-struct tensor *embedding(struct tape *tape, struct tensor *table, const struct tensor *ids)
+struct tensor *embedding(struct tape *tape, struct tensor *table,
+                         const struct tensor *ids)
 {
     return gather(tape, OP_EMBEDDING, table, ids);
 }
@@ -654,7 +744,8 @@ static void take_column_back(struct tape *tape, struct node *node)
         bump(dx, k, r * width + c, get(node->grad, k, r));
 }
 
-/* ---- dropout ------------------------------------------------------------------------------- */
+/* ---- dropout
+ * ------------------------------------------------------------------------------- */
 
 struct dropped {
     double p;
@@ -667,10 +758,11 @@ static void dropout_task(void *ctx, int64_t task)
     struct job *j = ctx;
     for (int64_t r = task * ROWS; r < min64(j->n, (task + 1) * ROWS); r++) {
         struct rng rng = j->rng;
-        uint64_t place = ((uint64_t)j->rows->example[r] << 16) + (uint64_t)j->rows->position[r];
+        uint64_t place =
+            ((uint64_t)j->rows->example[r] << 16) + (uint64_t)j->rows->position[r];
         rng_advance(&rng, place << 16);
-        j->k->dropout(at(j->to, j->k, r * j->c), at(j->x, j->k, r * j->c), rng, j->c, j->number,
-                      j->flag);
+        j->k->dropout(at(j->to, j->k, r * j->c), at(j->x, j->k, r * j->c), rng, j->c,
+                      j->number, j->flag);
     }
 }
 
@@ -679,13 +771,14 @@ static struct rng dropout_stream(const struct dropout_key *key)
     return rng_streamf(key->seed, "dropout/%s/%lld", key->site, (long long)key->step);
 }
 
-struct tensor *dropout(struct tape *tape, struct tensor *x, double p, const struct rows *rows,
-                       const struct dropout_key *key)
+struct tensor *dropout(struct tape *tape, struct tensor *x, double p,
+                       const struct rows *rows, const struct dropout_key *key)
 {
     if (tape_bad(tape) || !x || !(p > 0) || !(tape_flags_now(tape) & TAPE_DROPOUT))
         return x;
     if (p >= 1 || !rows || !key || rows->n != rows_of(x)) {
-        tape_fail(tape, ERR_INPUT, "dropout of %g: wants p below 1 and the place of each row", p);
+        tape_fail(tape, ERR_INPUT,
+                  "dropout of %g: wants p below 1 and the place of each row", p);
         return NULL;
     }
     struct tensor *y = like(tape, x);
@@ -694,8 +787,14 @@ struct tensor *dropout(struct tape *tape, struct tensor *x, double p, const stru
         return NULL;
     *attr = (struct dropped){p, *rows, dropout_stream(key)};
     run(tape, tasks_of(rows->n, ROWS), dropout_task,
-        &(struct job){.k = use(tape, OP_DROPOUT), .n = rows->n, .c = columns(x), .x = x->data,
-                      .to = y->data, .number = p, .rows = &attr->rows, .rng = attr->rng});
+        &(struct job){.k = use(tape, OP_DROPOUT),
+                      .n = rows->n,
+                      .c = columns(x),
+                      .x = x->data,
+                      .to = y->data,
+                      .number = p,
+                      .rows = &attr->rows,
+                      .rng = attr->rng});
     return tape_record(tape, &ops[OP_DROPOUT], y, attr, x, NULL, NULL, NULL);
 }
 
@@ -703,12 +802,19 @@ static void dropout_back(struct tape *tape, struct node *node)
 {
     struct dropped *a = node->attr;
     run(tape, tasks_of(a->rows.n, ROWS), dropout_task,
-        &(struct job){.k = use(tape, OP_DROPOUT), .n = a->rows.n, .c = columns(node->out),
-                      .x = node->grad, .to = tape_grad_of(tape, node->in[0]), .number = a->p,
-                      .rows = &a->rows, .rng = a->rng, .flag = true});
+        &(struct job){.k = use(tape, OP_DROPOUT),
+                      .n = a->rows.n,
+                      .c = columns(node->out),
+                      .x = node->grad,
+                      .to = tape_grad_of(tape, node->in[0]),
+                      .number = a->p,
+                      .rows = &a->rows,
+                      .rng = a->rng,
+                      .flag = true});
 }
 
-/* ---- attention ----------------------------------------------------------------------------- */
+/* ---- attention
+ * ----------------------------------------------------------------------------- */
 
 struct attended {
     int64_t tasks, b, h;
@@ -728,8 +834,9 @@ static void attn_back_task(void *ctx, int64_t task)
     j->k->attn_back(&j->attn[task]);
 }
 
-static bool attention_fits(struct tape *tape, const struct tensor *q, const struct tensor *k,
-                           const struct tensor *v, const struct attention *a)
+static bool attention_fits(struct tape *tape, const struct tensor *q,
+                           const struct tensor *k, const struct tensor *v,
+                           const struct attention *a)
 {
     int64_t b = a->offsets ? shape_count(a->offsets->shape) - 1 : -1, n = rows_of(q);
     const int32_t *off = a->offsets ? a->offsets->data : NULL;
@@ -749,9 +856,10 @@ static bool attention_fits(struct tape *tape, const struct tensor *q, const stru
         tape_fail(tape, ERR_INPUT, "attention: offsets must rise from 0 to the %lld rows",
                   (long long)n);
     else if (gates != a->heads && gates != b * a->heads)
-        tape_fail(tape, ERR_INPUT, "attention: %lld gates for %lld heads", (long long)gates,
-                  (long long)a->heads);
-    else if (a->key_mask && (shape_count(a->key_mask->shape) != n || a->key_mask->dtype != DT_U8))
+        tape_fail(tape, ERR_INPUT, "attention: %lld gates for %lld heads",
+                  (long long)gates, (long long)a->heads);
+    else if (a->key_mask &&
+             (shape_count(a->key_mask->shape) != n || a->key_mask->dtype != DT_U8))
         tape_fail(tape, ERR_INPUT, "attention: the key mask is u8, one a row");
     else if (drops && (a->dropout >= 1 || !a->rows || a->rows->n != n || !a->key.site))
         tape_fail(tape, ERR_INPUT, "attention: dropout of %g wants the place of each row",
@@ -769,8 +877,8 @@ static void query_jump(struct attn_task *t)
     t->jump_mul = one.state - zero.state;
 }
 
-static void attention_place(struct attn_task *t, const struct attention *a, int64_t row, int64_t h,
-                            struct rng stream)
+static void attention_place(struct attn_task *t, const struct attention *a, int64_t row,
+                            int64_t h, struct rng stream)
 {
     uint64_t head = a->head_id ? (uint64_t)a->head_id[h] : (uint64_t)h;
     t->dropout = a->dropout;
@@ -779,22 +887,25 @@ static void attention_place(struct attn_task *t, const struct attention *a, int6
     query_jump(t);
 }
 
-struct tensor *attention(struct tape *tape, struct tensor *q, struct tensor *k, struct tensor *v,
-                         const struct attention *a)
+struct tensor *attention(struct tape *tape, struct tensor *q, struct tensor *k,
+                         struct tensor *v, const struct attention *a)
 {
     if (tape_bad(tape) || !q || !k || !v || !attention_fits(tape, q, k, v, a))
         return NULL;
     const struct kernels *set_ = use(tape, OP_ATTENTION);
     const int32_t *off = a->offsets->data;
-    int64_t b = shape_count(a->offsets->shape) - 1, h = a->heads, d = a->head_dim, c = h * d;
+    int64_t b = shape_count(a->offsets->shape) - 1, h = a->heads, d = a->head_dim,
+            c = h * d;
     bool grad = tape_records(tape), keep = grad || a->probs;
     bool drops = a->dropout > 0 && (tape_flags_now(tape) & TAPE_DROPOUT);
     int64_t squares = 0, t_all = rows_of(q);
     for (int64_t i = 0; i < b; i++)
         squares += (int64_t)(off[i + 1] - off[i]) * (off[i + 1] - off[i]) * h;
     struct tensor *y = like(tape, q);
-    struct tensor *p = tape_tensor(tape, y ? y->dtype : DT_F32, SHAPE(keep ? squares : t_all * h));
-    struct tensor *scratch = tape_tensor(tape, y ? y->dtype : DT_F32, SHAPE(t_all * h * (d + 1)));
+    struct tensor *p =
+        tape_tensor(tape, y ? y->dtype : DT_F32, SHAPE(keep ? squares : t_all * h));
+    struct tensor *scratch =
+        tape_tensor(tape, y ? y->dtype : DT_F32, SHAPE(t_all * h * (d + 1)));
     struct attended *attr = tape_alloc(tape, 1, sizeof *attr);
     struct attn_task *task = tape_alloc(tape, b * h, sizeof *task);
     if (!y || !p || !scratch || !attr || !task)
@@ -805,11 +916,18 @@ struct tensor *attention(struct tape *tape, struct tensor *q, struct tensor *k, 
     if (drops)
         stream = dropout_stream(&a->key);
     for (int64_t i = 0, pos = 0, sat = 0; i < b * h; i++) {
-        int64_t s = i / h, head = i % h, row = off[s], t = off[s + 1] - row, col = row * c + head * d;
-        task[i] = (struct attn_task){.q = at(q->data, set_, col), .k = at(k->data, set_, col),
-                                     .v = at(v->data, set_, col), .out = at(y->data, set_, col),
-                                     .prob = at(p->data, set_, pos), .keep_prob = keep, .t = t,
-                                     .d = d, .ld = c, .gate = 1,
+        int64_t s = i / h, head = i % h, row = off[s], t = off[s + 1] - row,
+                col = row * c + head * d;
+        task[i] = (struct attn_task){.q = at(q->data, set_, col),
+                                     .k = at(k->data, set_, col),
+                                     .v = at(v->data, set_, col),
+                                     .out = at(y->data, set_, col),
+                                     .prob = at(p->data, set_, pos),
+                                     .keep_prob = keep,
+                                     .t = t,
+                                     .d = d,
+                                     .ld = c,
+                                     .gate = 1,
                                      .scratch = at(scratch->data, set_, sat)};
         if (a->gates)
             task[i].gate = tensor_get(a->gates, each ? i : head);
@@ -857,11 +975,12 @@ static void attention_back(struct tape *tape, struct node *node)
         bump(dg, k, a->gate_each ? i : i % a->h, get(gates, k, i));
 }
 
-/* ---- losses -------------------------------------------------------------------------------- */
+/* ---- losses
+ * -------------------------------------------------------------------------------- */
 
 /* Rows' losses into a scalar: sum in row order, divided by the rows that count. */
-static struct tensor *mean_loss(struct tape *tape, const double *loss, int64_t n, int64_t counted,
-                                struct tensor **each)
+static struct tensor *mean_loss(struct tape *tape, const double *loss, int64_t n,
+                                int64_t counted, struct tensor **each)
 {
     struct tensor *y = tape_tensor(tape, tape_real(tape), SCALAR);
     double sum = 0;
@@ -893,8 +1012,8 @@ struct classes {
 };
 
 /* Checked copies of the labels. NULL fails the tape. */
-static struct classes *classes_new(struct tape *tape, const struct tensor *labels, int64_t n,
-                                   int64_t v)
+static struct classes *classes_new(struct tape *tape, const struct tensor *labels,
+                                   int64_t n, int64_t v)
 {
     struct classes *a = tape_alloc(tape, 1, sizeof *a);
     int32_t *label = tape_alloc(tape, n, sizeof *label);
@@ -902,7 +1021,8 @@ static struct classes *classes_new(struct tape *tape, const struct tensor *label
     if (!a || !label || !lse)
         return NULL;
     if (labels->dtype != DT_I32 || shape_count(labels->shape) != n) {
-        tape_fail(tape, ERR_INPUT, "cross-entropy: wants one i32 label for each of %lld rows",
+        tape_fail(tape, ERR_INPUT,
+                  "cross-entropy: wants one i32 label for each of %lld rows",
                   (long long)n);
         return NULL;
     }
@@ -911,7 +1031,8 @@ static struct classes *classes_new(struct tape *tape, const struct tensor *label
         label[i] = ((const int32_t *)labels->data)[i];
         a->counted += label[i] >= 0;
         if (label[i] >= v) {
-            tape_fail(tape, ERR_INPUT, "cross-entropy: label %d at row %lld; classes are 0 to %lld",
+            tape_fail(tape, ERR_INPUT,
+                      "cross-entropy: label %d at row %lld; classes are 0 to %lld",
                       label[i], (long long)i, (long long)v - 1);
             return NULL;
         }
@@ -919,8 +1040,8 @@ static struct classes *classes_new(struct tape *tape, const struct tensor *label
     return a;
 }
 
-static void classes_rows(struct classes *a, const struct kernels *k, const void *logits, int64_t r0,
-                         int64_t r1, int64_t v)
+static void classes_rows(struct classes *a, const struct kernels *k, const void *logits,
+                         int64_t r0, int64_t r1, int64_t v)
 {
     for (int64_t r = r0; r < r1; r++) {
         const void *row = at(logits, k, (r - r0) * v);
@@ -933,8 +1054,9 @@ static void classes_rows(struct classes *a, const struct kernels *k, const void 
 }
 
 /* to += g (softmax - one hot) */
-static void classes_back(const struct classes *a, const struct kernels *k, const void *logits,
-                         void *to, int64_t r0, int64_t r1, int64_t v, double g)
+static void classes_back(const struct classes *a, const struct kernels *k,
+                         const void *logits, void *to, int64_t r0, int64_t r1, int64_t v,
+                         double g)
 {
     for (int64_t r = r0; r < r1; r++)
         for (int64_t i = 0; a->label[r] >= 0 && i < v; i++) {
@@ -943,8 +1065,8 @@ static void classes_back(const struct classes *a, const struct kernels *k, const
         }
 }
 
-struct tensor *cross_entropy(struct tape *tape, struct tensor *logits, const struct tensor *labels,
-                             struct tensor **each)
+struct tensor *cross_entropy(struct tape *tape, struct tensor *logits,
+                             const struct tensor *labels, struct tensor **each)
 {
     if (tape_bad(tape) || !logits || !labels)
         return NULL;
@@ -955,8 +1077,9 @@ struct tensor *cross_entropy(struct tape *tape, struct tensor *logits, const str
     if (!a)
         return NULL;
     classes_rows(a, use(tape, OP_CROSS_ENTROPY), logits->data, 0, n, v);
-    return tape_record(tape, &ops[OP_CROSS_ENTROPY], mean_loss(tape, a->loss, n, a->counted, each),
-                       a, logits, NULL, NULL, NULL);
+    return tape_record(tape, &ops[OP_CROSS_ENTROPY],
+                       mean_loss(tape, a->loss, n, a->counted, each), a, logits, NULL,
+                       NULL, NULL);
 }
 
 static double share(const struct node *node, const struct kernels *k, int64_t counted)
@@ -974,14 +1097,15 @@ static void cross_entropy_back(struct tape *tape, struct node *node)
                      share(node, k, a->counted));
 }
 
-struct tensor *squared_error(struct tape *tape, struct tensor *x, const struct tensor *target,
-                             struct tensor **each)
+struct tensor *squared_error(struct tape *tape, struct tensor *x,
+                             const struct tensor *target, struct tensor **each)
 {
     if (tape_bad(tape) || !x || !target)
         return NULL;
     int64_t n = shape_count(x->shape);
     if (shape_count(target->shape) != n)
-        return bad_shapes(tape, "squared_error", x, target, "wants as many targets as rows");
+        return bad_shapes(tape, "squared_error", x, target,
+                          "wants as many targets as rows");
     use(tape, OP_SQUARED_ERROR);
     double *attr = tape_alloc(tape, 2 * n, sizeof *attr);
     for (int64_t i = 0; attr && i < n; i++) {
@@ -990,8 +1114,8 @@ struct tensor *squared_error(struct tape *tape, struct tensor *x, const struct t
     }
     if (!attr)
         return NULL;
-    return tape_record(tape, &ops[OP_SQUARED_ERROR], mean_loss(tape, attr + n, n, n, each), attr, x,
-                       NULL, NULL, NULL);
+    return tape_record(tape, &ops[OP_SQUARED_ERROR],
+                       mean_loss(tape, attr + n, n, n, each), attr, x, NULL, NULL, NULL);
 }
 
 static void squared_error_back(struct tape *tape, struct node *node)
@@ -1011,8 +1135,8 @@ struct segments {
 };
 
 struct tensor *segment_cross_entropy(struct tape *tape, struct tensor *logits,
-                                     const struct tensor *offsets, const struct tensor *target,
-                                     struct tensor **each)
+                                     const struct tensor *offsets,
+                                     const struct tensor *target, struct tensor **each)
 {
     if (tape_bad(tape) || !logits || !offsets || !target)
         return NULL;
@@ -1032,7 +1156,8 @@ struct tensor *segment_cross_entropy(struct tape *tape, struct tensor *logits,
         int32_t t = copy[s] = ((const int32_t *)target->data)[s];
         lse[b + s] = lse[s] = 0;
         if (off[s + 1] < off[s] || t >= off[s + 1] - off[s]) {
-            tape_fail(tape, ERR_INPUT, "segment_cross_entropy: target %d in sequence %lld of %d", t,
+            tape_fail(tape, ERR_INPUT,
+                      "segment_cross_entropy: target %d in sequence %lld of %d", t,
                       (long long)s, off[s + 1] - off[s]);
             return NULL;
         }
@@ -1042,8 +1167,9 @@ struct tensor *segment_cross_entropy(struct tape *tape, struct tensor *logits,
         lse[s] = log_sum_exp(at(logits->data, k, off[s]), k, off[s + 1] - off[s]);
         lse[b + s] = lse[s] - get(logits->data, k, off[s] + t);
     }
-    return tape_record(tape, &ops[OP_SEGMENT_CE], mean_loss(tape, lse + b, b, a->counted, each), a,
-                       logits, NULL, NULL, NULL);
+    return tape_record(tape, &ops[OP_SEGMENT_CE],
+                       mean_loss(tape, lse + b, b, a->counted, each), a, logits, NULL,
+                       NULL, NULL);
 }
 
 static void segment_back(struct tape *tape, struct node *node)
@@ -1070,7 +1196,8 @@ struct tensor *linear_cross_entropy(struct tape *tape, struct tensor *x, struct 
     const struct kernels *k = use(tape, OP_LINEAR_CE);
     int64_t n = x->shape.dim[0], c = x->shape.dim[1], v = w->shape.dim[0];
     if (b && shape_count(b->shape) != v)
-        return bad_shapes(tape, "linear_cross_entropy", w, b, "the bias has one value a class");
+        return bad_shapes(tape, "linear_cross_entropy", w, b,
+                          "the bias has one value a class");
     struct classes *a = classes_new(tape, labels, n, v);
     struct arena_mark mark = arena_mark(tape_arena(tape));
     void *logits = tape_alloc(tape, min64(n, CE_ROWS) * v, (size_t)dtype_bytes(k->dtype));
@@ -1078,13 +1205,13 @@ struct tensor *linear_cross_entropy(struct tape *tape, struct tensor *x, struct 
         return NULL;
     for (int64_t r = 0; r < n; r += CE_ROWS) {
         int64_t m = min64(CE_ROWS, n - r);
-        product(tape, PRODUCT_NT, logits, at(x->data, k, r * c), NULL, w->data, b ? b->data : NULL,
-                m, c, v);
+        product(tape, PRODUCT_NT, logits, at(x->data, k, r * c), NULL, w->data,
+                b ? b->data : NULL, m, c, v);
         classes_rows(a, k, logits, r, r + m, v);
     }
     arena_rewind(tape_arena(tape), mark);
-    return tape_record(tape, &ops[OP_LINEAR_CE], mean_loss(tape, a->loss, n, a->counted, each), a, x,
-                       w, b, NULL);
+    return tape_record(tape, &ops[OP_LINEAR_CE],
+                       mean_loss(tape, a->loss, n, a->counted, each), a, x, w, b, NULL);
 }
 
 static void linear_ce_back(struct tape *tape, struct node *node)
@@ -1093,14 +1220,15 @@ static void linear_ce_back(struct tape *tape, struct node *node)
     struct classes *a = node->attr;
     struct tensor *x = node->in[0], *w = node->in[1], *b = node->in[2];
     int64_t n = a->n, c = columns(x), v = w->shape.dim[0], size = dtype_bytes(k->dtype);
-    void *dx = tape_grad_of(tape, x), *dw = tape_grad_of(tape, w), *db = tape_grad_of(tape, b);
+    void *dx = tape_grad_of(tape, x), *dw = tape_grad_of(tape, w),
+         *db = tape_grad_of(tape, b);
     struct arena_mark mark = arena_mark(tape_arena(tape));
     void *logits = tape_alloc(tape, min64(n, CE_ROWS) * v, (size_t)size);
     void *d = tape_alloc(tape, min64(n, CE_ROWS) * v, (size_t)size);
     for (int64_t r = 0; logits && d && r < n; r += CE_ROWS) {
         int64_t m = min64(CE_ROWS, n - r);
-        product(tape, PRODUCT_NT, logits, at(x->data, k, r * c), NULL, w->data, b ? b->data : NULL,
-                m, c, v);
+        product(tape, PRODUCT_NT, logits, at(x->data, k, r * c), NULL, w->data,
+                b ? b->data : NULL, m, c, v);
         memset(d, 0, (size_t)(m * v * size));
         classes_back(a, k, logits, d, r, r + m, v, share(node, k, a->counted));
         product(tape, PRODUCT_NN, at(dx, k, r * c), NULL, d, w->data, NULL, m, c, v);
@@ -1110,7 +1238,8 @@ static void linear_ce_back(struct tape *tape, struct node *node)
     arena_rewind(tape_arena(tape), mark);
 }
 
-/* ---- the table ----------------------------------------------------------------------------- */
+/* ---- the table
+ * ----------------------------------------------------------------------------- */
 
 static const struct op ops[OP_COUNT] = {
     [OP_LINEAR] = {"linear", 1, linear_back},

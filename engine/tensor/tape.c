@@ -1,6 +1,7 @@
 /*
- * The tape: a list of nodes in order of execution; the backward pass walks it from the end. Gradients
- * of inner nodes live in the step's arena, those of parameters go straight to p->grad (float tapes).
+ * The tape: a list of nodes in order of execution; the backward pass walks it from the
+ * end. Gradients of inner nodes live in the step's arena, those of parameters go straight
+ * to p->grad (float tapes).
  */
 #include <stdarg.h>
 #include <stdlib.h>
@@ -22,7 +23,8 @@ struct tape {
 struct tape *tape_new(struct pool *pool, enum dtype compute, struct err *err)
 {
     if (compute != DT_F32 && compute != DT_BF16 && compute != DT_F64) {
-        err_set(err, ERR_INPUT, "cannot compute in %s; use f32, bf16 or f64", dtype_name(compute));
+        err_set(err, ERR_INPUT, "cannot compute in %s; use f32, bf16 or f64",
+                dtype_name(compute));
         return NULL;
     }
     struct tape *tape = mem_new(1, sizeof *tape, err);
@@ -114,7 +116,8 @@ void *tape_alloc(struct tape *tape, int64_t count, size_t size)
         return NULL;
     void *p = arena_alloc(tape->arena, bytes ? bytes : 1);
     if (!p)
-        tape_fail(tape, ERR_MEMORY, "no memory for %lld bytes of a step", (long long)bytes);
+        tape_fail(tape, ERR_MEMORY, "no memory for %lld bytes of a step",
+                  (long long)bytes);
     return p;
 }
 
@@ -171,8 +174,11 @@ struct tensor *tape_param(struct tape *tape, struct param *p)
     struct tensor *t = tape_alloc(tape, 1, sizeof *t);
     if (!t)
         return NULL;
-    *t = (struct tensor){.dtype = DT_F32, .shape = p->value.shape, .data = p->value.data,
-                         .node = -1, .param = p};
+    *t = (struct tensor){.dtype = DT_F32,
+                         .shape = p->value.shape,
+                         .data = p->value.data,
+                         .node = -1,
+                         .param = p};
     if (tape_real(tape) == DT_F64) {
         int64_t n = shape_count(t->shape);
         t->dtype = DT_F64;
@@ -194,8 +200,9 @@ struct tensor *tape_indices(struct tape *tape, struct shape shape, const int32_t
     return t;
 }
 
-struct tensor *tape_record(struct tape *tape, const struct op *op, struct tensor *out, void *attr,
-                           struct tensor *a, struct tensor *b, struct tensor *c, struct tensor *d)
+struct tensor *tape_record(struct tape *tape, const struct op *op, struct tensor *out,
+                           void *attr, struct tensor *a, struct tensor *b,
+                           struct tensor *c, struct tensor *d)
 {
     if (!out || tape_bad(tape))
         return NULL;
@@ -301,7 +308,8 @@ struct tensor *tape_keep(struct tape *tape, struct arena_mark mark, struct tenso
     arena_clear(tape->aside);
     void *copy = arena_alloc(tape->aside, bytes ? bytes : 1);
     if (!copy) {
-        tape_fail(tape, ERR_MEMORY, "no memory for %lld bytes of a step", (long long)bytes);
+        tape_fail(tape, ERR_MEMORY, "no memory for %lld bytes of a step",
+                  (long long)bytes);
         return NULL;
     }
     memcpy(copy, was.data, (size_t)bytes);

@@ -10,8 +10,9 @@ static const struct {
     const char *name;
     int64_t bytes;
 } dtypes[DT_COUNT] = {
-    [DT_F64] = {"f64", 8}, [DT_F32] = {"f32", 4}, [DT_BF16] = {"bf16", 2}, [DT_F16] = {"f16", 2},
-    [DT_I64] = {"i64", 8}, [DT_I32] = {"i32", 4}, [DT_I8] = {"i8", 1},     [DT_U8] = {"u8", 1},
+    [DT_F64] = {"f64", 8}, [DT_F32] = {"f32", 4}, [DT_BF16] = {"bf16", 2},
+    [DT_F16] = {"f16", 2}, [DT_I64] = {"i64", 8}, [DT_I32] = {"i32", 4},
+    [DT_I8] = {"i8", 1},   [DT_U8] = {"u8", 1},
 };
 
 const char *dtype_name(enum dtype dtype)
@@ -87,15 +88,24 @@ uint16_t f32_to_f16(float x)
 static double load(const void *p, enum dtype dtype, int64_t i)
 {
     switch (dtype) {
-    case DT_F64: return ((const double *)p)[i];
-    case DT_F32: return (double)((const float *)p)[i];
-    case DT_BF16: return (double)bf16_to_f32(((const uint16_t *)p)[i]);
-    case DT_F16: return (double)f16_to_f32(((const uint16_t *)p)[i]);
-    case DT_I64: return (double)((const int64_t *)p)[i];
-    case DT_I32: return ((const int32_t *)p)[i];
-    case DT_I8: return ((const int8_t *)p)[i];
-    case DT_U8: return ((const uint8_t *)p)[i];
-    case DT_COUNT: break;
+    case DT_F64:
+        return ((const double *)p)[i];
+    case DT_F32:
+        return (double)((const float *)p)[i];
+    case DT_BF16:
+        return (double)bf16_to_f32(((const uint16_t *)p)[i]);
+    case DT_F16:
+        return (double)f16_to_f32(((const uint16_t *)p)[i]);
+    case DT_I64:
+        return (double)((const int64_t *)p)[i];
+    case DT_I32:
+        return ((const int32_t *)p)[i];
+    case DT_I8:
+        return ((const int8_t *)p)[i];
+    case DT_U8:
+        return ((const uint8_t *)p)[i];
+    case DT_COUNT:
+        break;
     }
     BUG("dtype %d", (int)dtype);
 }
@@ -109,20 +119,38 @@ static double held(double x, double low, double high)
 static void save(void *p, enum dtype dtype, int64_t i, double x)
 {
     switch (dtype) {
-    case DT_F64: ((double *)p)[i] = x; return;
-    case DT_F32: ((float *)p)[i] = (float)x; return;
-    case DT_BF16: ((uint16_t *)p)[i] = f32_to_bf16((float)x); return;
-    case DT_F16: ((uint16_t *)p)[i] = f32_to_f16((float)x); return;
-    case DT_I64: ((int64_t *)p)[i] = (int64_t)held(x, -0x1p63, 0x1.fffffffffffffp62); return;
-    case DT_I32: ((int32_t *)p)[i] = (int32_t)held(x, -0x1p31, 2147483647.0); return;
-    case DT_I8: ((int8_t *)p)[i] = (int8_t)held(x, -128, 127); return;
-    case DT_U8: ((uint8_t *)p)[i] = (uint8_t)held(x, 0, 255); return;
-    case DT_COUNT: break;
+    case DT_F64:
+        ((double *)p)[i] = x;
+        return;
+    case DT_F32:
+        ((float *)p)[i] = (float)x;
+        return;
+    case DT_BF16:
+        ((uint16_t *)p)[i] = f32_to_bf16((float)x);
+        return;
+    case DT_F16:
+        ((uint16_t *)p)[i] = f32_to_f16((float)x);
+        return;
+    case DT_I64:
+        ((int64_t *)p)[i] = (int64_t)held(x, -0x1p63, 0x1.fffffffffffffp62);
+        return;
+    case DT_I32:
+        ((int32_t *)p)[i] = (int32_t)held(x, -0x1p31, 2147483647.0);
+        return;
+    case DT_I8:
+        ((int8_t *)p)[i] = (int8_t)held(x, -128, 127);
+        return;
+    case DT_U8:
+        ((uint8_t *)p)[i] = (uint8_t)held(x, 0, 255);
+        return;
+    case DT_COUNT:
+        break;
     }
     BUG("dtype %d", (int)dtype);
 }
 
-void dtype_convert(void *to, enum dtype to_dtype, const void *from, enum dtype from_dtype, int64_t n)
+void dtype_convert(void *to, enum dtype to_dtype, const void *from, enum dtype from_dtype,
+                   int64_t n)
 {
     if (to_dtype == from_dtype) {
         if (n > 0)
@@ -145,7 +173,8 @@ int shape_bytes(int64_t *out, struct shape s, enum dtype dtype, struct err *err)
 {
     int64_t n = dtype_bytes(dtype);
     if (s.rank < 0 || s.rank > RANK_MAX)
-        return err_set(err, ERR_INPUT, "%d dimensions; at most %d are possible", s.rank, RANK_MAX);
+        return err_set(err, ERR_INPUT, "%d dimensions; at most %d are possible", s.rank,
+                       RANK_MAX);
     for (int i = 0; i < s.rank; i++)
         if (mem_product(&n, n, s.dim[i], err))
             return -1;
@@ -165,7 +194,8 @@ char *shape_text(char *buf, struct shape s)
 {
     int at = snprintf(buf, 96, "(");
     for (int i = 0; i < s.rank && i < RANK_MAX; i++)
-        at += snprintf(buf + at, 96 - (size_t)at, "%s%lld", i ? ", " : "", (long long)s.dim[i]);
+        at += snprintf(buf + at, 96 - (size_t)at, "%s%lld", i ? ", " : "",
+                       (long long)s.dim[i]);
     snprintf(buf + at, 96 - (size_t)at, ")");
     return buf;
 }
@@ -194,7 +224,9 @@ int param_need_grad(struct param *p, struct arena *arena, struct err *err)
     int64_t bytes = shape_count(p->value.shape) * 4;
     if (!p->grad)
         p->grad = arena_zalloc(arena, bytes ? bytes : 1);
-    return p->grad ? 0 : err_set(err, ERR_MEMORY, "no memory for the gradient of %s", p->name);
+    return p->grad
+               ? 0
+               : err_set(err, ERR_MEMORY, "no memory for the gradient of %s", p->name);
 }
 
 void param_touch(struct param *p)
@@ -254,7 +286,8 @@ int kernels_select(const char *level, struct err *err)
             return 0;
         }
         if (level)
-            return err_set(err, ERR_INPUT, "kernels \"%s\": this processor cannot run them", level);
+            return err_set(err, ERR_INPUT,
+                           "kernels \"%s\": this processor cannot run them", level);
     }
     return err_set(err, ERR_INPUT, "kernels \"%s\" are unknown; use ref, v2, v3 or v4",
                    level ? level : "");

@@ -1,4 +1,5 @@
-/* Ops: gradients by central differences in double, every set of kernels against ref, threads. */
+/* Ops: gradients by central differences in double, every set of kernels against ref,
+ * threads. */
 #include "check.h"
 #include "retort/ops.h"
 
@@ -16,7 +17,8 @@ static float noise(uint64_t *s)
     return (float)(*s >> 40) / 8388608.0f - 1.0f;
 }
 
-static struct param leaf(struct arena *arena, struct shape shape, uint64_t seed, struct err *err)
+static struct param leaf(struct arena *arena, struct shape shape, uint64_t seed,
+                         struct err *err)
 {
     struct param p;
     assert_ok(param_init(&p, arena, "p", shape, err), err);
@@ -27,7 +29,8 @@ static struct param leaf(struct arena *arena, struct shape shape, uint64_t seed,
 }
 
 static const int32_t offsets5[] = {0, 3, 3, 8};
-static const int32_t ids[] = {1, 0, 4, 4, 2, 1, 3, 0}, labels[] = {0, 2, -1, 1, 3, 2, 0, 1};
+static const int32_t ids[] = {1, 0, 4, 4, 2, 1, 3, 0},
+                     labels[] = {0, 2, -1, 1, 3, 2, 0, 1};
 static const int32_t target[] = {2, -1, 4}, example[] = {7, 7, 7, 9, 9, 9, 9, 9};
 static const int32_t position[] = {0, 1, 2, 0, 1, 2, 3, 4};
 static const struct rows rows8 = {8, example, position};
@@ -43,11 +46,11 @@ static struct tensor *weigh(struct tape *tape, struct tensor *y)
 }
 
 typedef struct tensor *(*op_fn)(struct tape *tape, struct tensor **t);
-#define OP(NAME, EXPR)                                                                            \
-    static struct tensor *NAME(struct tape *tape, struct tensor **t)                              \
-    {                                                                                             \
-        (void)t;                                                                                  \
-        return EXPR;                                                                              \
+#define OP(NAME, EXPR)                                                                   \
+    static struct tensor *NAME(struct tape *tape, struct tensor **t)                     \
+    {                                                                                    \
+        (void)t;                                                                         \
+        return EXPR;                                                                     \
     }
 #define LABELS tape_indices(tape, SHAPE(8), labels)
 #define OFFSETS tape_indices(tape, SHAPE(4), offsets5)
@@ -77,11 +80,18 @@ OP(f_segment, segment_cross_entropy(tape, take_column(tape, t[0], 1), OFFSETS,
                                     tape_indices(tape, SHAPE(3), target), NULL))
 OP(f_linear_ce, linear_cross_entropy(tape, t[0], t[1], t[2], LABELS, NULL))
 
-static struct tensor *attend(struct tape *tape, struct tensor **t, struct tensor *gates, double p)
+static struct tensor *attend(struct tape *tape, struct tensor **t, struct tensor *gates,
+                             double p)
 {
-    struct attention a = {.heads = 2, .head_dim = 3, .offsets = OFFSETS, .gates = gates,
-                          .dropout = p, .rows = &rows8, .key = *KEY};
-    return weigh(tape, attention(tape, t[0], mul(tape, t[0], t[3]), gelu(tape, t[0]), &a));
+    struct attention a = {.heads = 2,
+                          .head_dim = 3,
+                          .offsets = OFFSETS,
+                          .gates = gates,
+                          .dropout = p,
+                          .rows = &rows8,
+                          .key = *KEY};
+    return weigh(tape,
+                 attention(tape, t[0], mul(tape, t[0], t[3]), gelu(tape, t[0]), &a));
 }
 OP(f_attention, attend(tape, t, NULL, 0))
 OP(f_attention_drop, attend(tape, t, reshape(tape, t[3], SHAPE(3, 2)), 0.4))
@@ -90,11 +100,33 @@ static const struct {
     const char *name;
     op_fn fn;
 } cases[] = {
-#define CASE(x) {#x, f_##x}
-    CASE(linear), CASE(add), CASE(add_row), CASE(mul), CASE(mul_row), CASE(scale), CASE(reshape),
-    CASE(gelu), CASE(relu), CASE(tanh), CASE(layernorm), CASE(softmax), CASE(log_softmax),
-    CASE(embedding), CASE(take_rows), CASE(take_column), CASE(dropout), CASE(ce), CASE(mse),
-    CASE(segment), CASE(linear_ce), CASE(attention), CASE(attention_drop),
+#define CASE(x)                                                                          \
+    {                                                                                    \
+#x, f_##x                                                                        \
+    }
+    CASE(linear),
+    CASE(add),
+    CASE(add_row),
+    CASE(mul),
+    CASE(mul_row),
+    CASE(scale),
+    CASE(reshape),
+    CASE(gelu),
+    CASE(relu),
+    CASE(tanh),
+    CASE(layernorm),
+    CASE(softmax),
+    CASE(log_softmax),
+    CASE(embedding),
+    CASE(take_rows),
+    CASE(take_column),
+    CASE(dropout),
+    CASE(ce),
+    CASE(mse),
+    CASE(segment),
+    CASE(linear_ce),
+    CASE(attention),
+    CASE(attention_drop),
 };
 enum { CASES = sizeof cases / sizeof *cases };
 
@@ -150,8 +182,8 @@ static void check_gradients(op_fn fn, const char *name)
             double want = (a - b) / (up - down);
             /* truncation: h^2 / 6 times a third derivative of some 30 */
             if (fabs(want - got[k][i]) > 2e-5 * (1 + fabs(want)))
-                fail_msg("%s: input %d, element %lld: %g, difference quotient %g", name, k,
-                         (long long)i, got[k][i], want);
+                fail_msg("%s: input %d, element %lld: %g, difference quotient %g", name,
+                         k, (long long)i, got[k][i], want);
         }
     teardown(&f);
 }
@@ -215,11 +247,12 @@ static void layer(float *y, float *grad, int threads, int64_t n, enum dtype comp
     struct pool *pool = pool_new(threads, &err);
     struct tape *tape = tape_new(pool, compute, &err);
     struct arena *arena = arena_new(&err);
-    struct param x = leaf(arena, SHAPE(n, I), 1, &err), w = leaf(arena, SHAPE(O, I), 2, &err);
+    struct param x = leaf(arena, SHAPE(n, I), 1, &err),
+                 w = leaf(arena, SHAPE(O, I), 2, &err);
     struct param b = leaf(arena, SHAPE(O), 3, &err);
     tape_begin(tape, TAPE_GRAD);
-    struct tensor *out = linear(tape, tape_param(tape, &x), tape_param(tape, &w),
-                                tape_param(tape, &b));
+    struct tensor *out =
+        linear(tape, tape_param(tape, &x), tape_param(tape, &w), tape_param(tape, &b));
     struct tensor *act = gelu(tape, out);
     tape_backward(tape, sum_all(tape, mul(tape, act, act)), 1);
     assert_ok(tape_failed(tape, &err), &err);
@@ -299,7 +332,8 @@ static void all_gates_one_change_no_bit(void **state)
     struct attention a = {.heads = 2, .head_dim = 3, .offsets = OFFSETS};
     struct tensor *plain = attention(tape, x, x, x, &a);
     a.gates = tape_constant(tape, SHAPE(2), (float[]){1, 1});
-    assert_memory_equal(plain->data, attention(tape, x, x, x, &a)->data, 48 * sizeof(float));
+    assert_memory_equal(plain->data, attention(tape, x, x, x, &a)->data,
+                        48 * sizeof(float));
     teardown(&f);
 }
 

@@ -1,7 +1,7 @@
 /*
- * Float kernels, compiled once for each x86-64 level: 16 partial sums folded in order, and functions
- * without branches, so that the compiler vectorises all of it without -ffast-math. v3 and v4 have
- * fused multiply-add, so their bits differ from those of v2.
+ * Float kernels, compiled once for each x86-64 level: 16 partial sums folded in order,
+ * and functions without branches, so that the compiler vectorises all of it without
+ * -ffast-math. v3 and v4 have fused multiply-add, so their bits differ from those of v2.
  */
 #include <math.h>
 #include <string.h>
@@ -16,8 +16,9 @@
 #define STEP FMA
 
 /*
- * exp(x) = 2^n e^r with n = round(x / ln 2), |r| <= ln 2 / 2, e^r by its Taylor series to r^7 / 7!
- * (error 2^-27). Below -87 the result is 0, above 88 it is that of 88; NaN stays.
+ * exp(x) = 2^n e^r with n = round(x / ln 2), |r| <= ln 2 / 2, e^r by its Taylor series to
+ * r^7 / 7! (error 2^-27). Below -87 the result is 0, above 88 it is that of 88; NaN
+ * stays.
  */
 static inline float exp_f(float x)
 {
@@ -57,8 +58,9 @@ static inline float tanh_f(float x)
 }
 
 /*
- * Near 0 (|x| < 1) the Maclaurin series 2/sqrt(pi) sum (-1)^k x^(2k+1) / (k! (2k+1)) to k = 9; beyond,
- * Abramowitz & Stegun 7.1.26 would leave 1.5e-7: within what float holds of 1 + erf.
+ * Near 0 (|x| < 1) the Maclaurin series 2/sqrt(pi) sum (-1)^k x^(2k+1) / (k! (2k+1)) to k
+ * = 9; beyond, Abramowitz & Stegun 7.1.26 would leave 1.5e-7: within what float holds of
+ * 1 + erf.
  */
 static inline float erf_f(float x)
 {
