@@ -32,6 +32,13 @@ static int fail(const struct reader *r, const struct json *at, const char *what)
     return -1;
 }
 
+/* A member that is a string, or NULL. */
+static const char *member_string(const struct json *object, const char *key)
+{
+    const struct json *v = json_get(object, key);
+    return v ? json_string(v) : NULL;
+}
+
 /* The byte where code point `n` of s begins, or -1. */
 static int64_t byte_of(const char *s, int64_t n)
 {
@@ -44,7 +51,7 @@ static int64_t byte_of(const char *s, int64_t n)
 
 static int add_answer(const struct reader *r, struct example *e, const struct json *v)
 {
-    const char *text = json_string(json_get(v, "text"));
+    const char *text = member_string(v, "text");
     const struct json *start = json_get(v, "answer_start");
     int64_t at;
     if (!text || !start || !json_is_int(start) || json_int(start) < 0)
@@ -62,8 +69,9 @@ static int add_question(const struct reader *r, const char *context,
                         const struct json *qa)
 {
     const struct json *answers = json_get(qa, "answers");
-    const char *id = json_string(json_get(qa, "id"));
-    const char *question = json_string(json_get(qa, "question"));
+    const char *id = member_string(qa, "id");
+    const char *question = member_string(qa, "question");
+    const struct json *none = json_get(qa, "is_impossible");
     struct arena *arena = r->out->arena;
     struct example *e;
 
@@ -76,7 +84,7 @@ static int add_question(const struct reader *r, const char *context,
     e->id = arena_strdup(arena, id);
     e->a = arena_strdup(arena, question);
     e->b = context;
-    e->answerable = !json_bool(json_get(qa, "is_impossible")) && json_count(answers) > 0;
+    e->answerable = (!none || !json_bool(none)) && json_count(answers) > 0;
     if (!e->answerable && !r->squad->impossible)
         return fail(r, qa, "a question without an answer; that is SQuAD 2.0 (squad/v2)");
     if (!e->answerable)
@@ -92,14 +100,17 @@ static int add_question(const struct reader *r, const char *context,
 
 static int add_paragraph(const struct reader *r, const struct json *paragraph)
 {
-    const char *context = json_string(json_get(paragraph, "context"));
+    const char *context = member_string(paragraph, "context");
+    const struct json *qas;
     if (!context)
         return fail(r, paragraph, "a paragraph needs a string \"context\"");
     context = arena_strdup(r->out->arena, context);
     if (!context)
         return arena_failed(r->out->arena, r->err);
-    for (const struct json *qa = json_first(json_get(paragraph, "qas")); qa;
-         qa = json_next(qa))
+    qas = json_get(paragraph, "qas");
+    if (!qas || json_kind(qas) != JSON_ARRAY)
+        return fail(r, paragraph, "a paragraph needs an array \"qas\"");
+    for (const struct json *qa = json_first(qas); qa; qa = json_next(qa))
         if (add_question(r, context, qa))
             return -1;
     return 0;

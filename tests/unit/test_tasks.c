@@ -148,6 +148,23 @@ static void squad_counts_code_points_and_answers_are_checked(void **state)
            "does not stand");
     refuse("squad/v1", "dev", "SQuAD/dev-v1.1.json", SQUAD("9", "true"), "squad/v2");
     refuse("squad/v1", "dev", "SQuAD/dev-v1.1.json", "{\"data\":[{}]}", "paragraphs");
+    refuse("squad/v1", "dev", "SQuAD/dev-v1.1.json", "{\"data\":[{\"paragraphs\":[{}]}]}",
+           "context");
+    refuse("squad/v1", "dev", "SQuAD/dev-v1.1.json", "{\"data\":[{\"paragraphs\":[3]}]}",
+           "context");
+    refuse("squad/v1", "dev", "SQuAD/dev-v1.1.json",
+           "{\"data\":[{\"paragraphs\":[{\"context\":\"c\",\"qas\":[{}]}]}]}",
+           "question needs");
+    refuse("squad/v1", "dev", "SQuAD/dev-v1.1.json",
+           "{\"data\":[{\"paragraphs\":[{\"context\":\"c\"}]}]}", "qas");
+    refuse("squad/v1", "dev", "SQuAD/dev-v1.1.json", "[]", "array \"data\"");
+    put_file("SQuAD/dev-v1.1.json",
+             "{\"data\":[{\"paragraphs\":[{\"context\":\"c\",\"qas\":[{\"id\":\"q\","
+             "\"question\":\"Q\","
+             "\"answers\":[{\"text\":\"c\",\"answer_start\":0}]}]}]}]}");
+    ex = load(task_find("squad/v1"), "dev", &rc, &err);
+    assert_ok(rc, &err);
+    examples_free(ex);
     put_file("SQuAD/dev-v2.0.json", SQUAD("9", "true"));
     ex = load(task_find("squad/v2"), "dev", &rc, &err);
     assert_ok(rc, &err);
