@@ -557,6 +557,47 @@ static void a_run_made_again_must_come_out_the_same(void **state)
     run_end(w, "differs");
 }
 
+/* Any HDF5 reader must do; h5py stands for them. References are followed by HDF5 itself.
+ */
+static void h5py_reads_a_run_and_its_references(void **state)
+{
+    static const char script[] =
+        "import sys, h5py\n"
+        "f = h5py.File(sys.argv[1])\n"
+        "w = f['tensors/w']\n"
+        "assert w[()].tolist() == [[1, 2, 3], [4, 5, 0]], w[()]\n"
+        "assert [d.label for d in w.dims] == ['layer', 'head']\n"
+        "assert list(f['tensors/bf'][:]) == [1, 2], f['tensors/bf'][:]\n"
+        "assert f['spec'].asstr()[()] == '{\"name\": \"\\u00e9\"}'\n"
+        "assert list(f['eval/x/id'].asstr()[:]) == ['one', '', 'dr\\u00e9i']\n"
+        "assert list(f['metrics/loss/step'][:]) == [0] and f['metrics/loss/value'][0] == "
+        "0.5\n"
+        "assert f.attrs['format'] == b'retort-run' and f.attrs['format_version'] == 1\n";
+    struct fix *f = *state;
+    const char *python = getenv("RETORT_PYTHON");
+    char py[128], command[1024];
+
+    if (!python) {
+        print_message("no Python with h5py (RETORT_PYTHON)\n");
+        skip();
+    }
+    struct run_writer *w = begin(f, ID_A);
+    record_some(f, w);
+    seal(f, w);
+    w = begin(f, ID_B);
+    struct recorder r = run_recorder(w);
+    assert_ok(r.reference(r.ctx, "/tensors/w", ID_A ":/scores/heads", &f->err), &f->err);
+    assert_ok(r.reference(r.ctx, "/tensors/bf", ID_A ":/tensors/bf", &f->err), &f->err);
+    assert_ok(r.text(r.ctx, RECORD_RESULT, "/eval/x/id", words, 3, &f->err), &f->err);
+    metric(f, w, "loss", 0, 0.5);
+    seal(f, w);
+    snprintf(py, sizeof py, "%s/check.py", f->dir);
+    assert_ok(file_write(py, script, sizeof script - 1, &f->err), &f->err);
+    snprintf(command, sizeof command, "'%s' '%s' '%s/bb/%s/run.h5'", python, py, f->dir,
+             ID_B);
+    assert_int_equal(system(command), 0);
+}
+
 int main(void)
 {
 #define TEST(t) cmocka_unit_test_setup_teardown(t, setup, teardown)
@@ -577,6 +618,7 @@ int main(void)
         TEST(the_catalog_can_be_lost),
         TEST(a_read_only_store_reads_and_says_why_it_cannot_write),
         TEST(a_run_made_again_must_come_out_the_same),
+        TEST(h5py_reads_a_run_and_its_references),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
