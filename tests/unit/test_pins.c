@@ -117,12 +117,26 @@ static void names_of_secrets_are_denied(void **state)
     assert_false(pins_denied("experiments/mrpc.json"));
 }
 
+static void the_environment_class_is_stable(void **state)
+{
+    (void)state;
+    struct err err = ERR_INIT;
+    char a[SHA256_HEX], b[SHA256_HEX], buf[64];
+    assert_ok(env_class(a, &err), &err);
+    assert_ok(env_class(b, &err), &err);
+    assert_int_equal(strlen(a), 64);
+    assert_string_equal(a, b);
+    assert_true(library_version("libgit2", buf)[0] != '\0');
+    assert_true(library_version("libc", buf)[0] != '\0');
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(without_a_repository_there_is_a_warning),
         cmocka_unit_test(changes_are_kept_but_not_secrets),
         cmocka_unit_test(names_of_secrets_are_denied),
+        cmocka_unit_test(the_environment_class_is_stable),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
