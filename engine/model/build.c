@@ -155,8 +155,12 @@ static void add_head(struct builder *b, enum head_kind head, int64_t labels)
     struct model *m = b->m;
     int64_t width = m->cfg.width;
 
+    int64_t classes = head == HEAD_NONE || head == HEAD_MLM ? 0 : labels;
+
     m->head = head;
-    m->cfg.labels = head == HEAD_NONE || head == HEAD_MLM ? 0 : labels;
+    if (m->cfg.labels != classes)
+        m->cfg.label_names = NULL; /* of another head */
+    m->cfg.labels = classes;
     if (head_has_pooler(head) && !m->has_pooler) {
         add_linear(b, &m->pooler, "bert.pooler.dense", width, width);
         m->has_pooler = true;
@@ -211,7 +215,23 @@ int model_add_head(struct model *m, enum head_kind head, int64_t labels, struct 
     return b.failed ? -1 : 0;
 }
 
-/* The lists of kept heads must outlive the caller's configuration. */
+/* Strings and label names must outlive the caller's configuration. */
+static void own_strings(struct model *m)
+{
+    struct hf_config *cfg = &m->cfg;
+    const char **names = cfg->label_names;
+
+    cfg->architecture =
+        cfg->architecture ? arena_strdup(m->arena, cfg->architecture) : NULL;
+    cfg->problem = cfg->problem ? arena_strdup(m->arena, cfg->problem) : NULL;
+    if (!names)
+        return;
+    cfg->label_names = arena_zalloc(m->arena, cfg->labels * (int64_t)sizeof *names);
+    for (int64_t i = 0; cfg->label_names && i < cfg->labels; i++)
+        cfg->label_names[i] = names[i] ? arena_strdup(m->arena, names[i]) : NULL;
+}
+
+/* The lists of kept heads, too. */
 static int own_head_ids(struct model *m, struct err *err)
 {
     for (int64_t l = 0; l < m->cfg.layers; l++) {
@@ -238,6 +258,7 @@ int model_build(struct model **out, const struct hf_config *cfg, enum head_kind 
     m->arena = arena_new(err);
     if (!m->arena || own_head_ids(m, err))
         goto fail;
+    own_strings(m);
     struct builder b = {m, 0, err, false};
     add_body(&b, pooler || head_has_pooler(head));
     add_head(&b, head, labels);

@@ -324,11 +324,12 @@ static void output_heads(struct stage *st, const struct model *m)
 void stage_output_model(struct stage *st, struct model *m)
 {
     struct strbuf json = STRBUF_INIT;
-    int32_t head = (int32_t)m->head;
+    int32_t head;
     struct array kind = {DT_I32, SCALAR, &head, {NULL}};
 
     if (stage_failed(st))
         return;
+    head = (int32_t)m->head;
     if (!hf_config_write(&m->cfg, &json, &st->err) && !strbuf_failed(&json, &st->err))
         stage_text(st, "/model/config", strbuf_text(&json));
     strbuf_release(&json);

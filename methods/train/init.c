@@ -60,6 +60,10 @@ static int run(struct stage *st)
     cfg.positions = o->positions;
     cfg.dropout = cfg.attention_dropout = o->dropout;
     cfg.init_range = o->range;
+    cfg.eps = 1e-12;
+    cfg.types = 2;
+    cfg.classifier_dropout = -1;
+    cfg.lower_case = true;
     cfg.vocab = 0;
     for (const char *c = task->vocab; *c; c++)
         cfg.vocab += *c == '\n';
