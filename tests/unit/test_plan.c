@@ -132,7 +132,7 @@ static void over_reads_all_points_of_its_group(void **state)
     struct plan *plan =
         plan_of("{\"retort\": 1, \"seeds\": [1, 2, 3], \"stages\": {" START ", " TRAIN
                 ", " PRUNE ", " RESULT ", \"mean\": {\"do\": \"mean\", \"eval\": "
-                                       "{\"from\": \"result\"}, \"over\": [\"seed\"]}}, "
+                "{\"from\": \"result\"}, \"over\": [\"seed\"]}}, "
                 "\"sweep\": {\"grid\": {\"pruned.ratio\": [0, 1]}}}");
     const struct job *mean = job_at(plan, 0, "mean");
 
@@ -195,8 +195,7 @@ static void missing_data_and_checkpoints_are_told_with_their_places(void **state
     (void)state;
     assert_null(plan_new(spec, NULL, &opt, diags));
     diags_print(diags, &sb);
-    assert_non_null(
-        strstr(sb.text, ": error: there is no folder models/none"));
+    assert_non_null(strstr(sb.text, ": error: there is no folder models/none"));
     assert_non_null(
         strstr(sb.text, "the files of glue/mrpc are not below nowhere; set RETORT_DATA"));
     strbuf_release(&sb);
@@ -216,6 +215,66 @@ static void a_thousand_points_are_planned(void **state)
     done(plan);
 }
 
+/* Seals an empty run for a job, as if it had been worked on. */
+static void seal(struct store *store, const struct plan *plan, const struct job *job)
+{
+    struct err err = ERR_INIT;
+    struct run_writer *w = NULL;
+    struct run_head head = {.id = job->id,
+                            .name = spec_name(plan->spec),
+                            .stage = job->stage,
+                            .method = job->method->name,
+                            .variables = job->variables,
+                            .spec = spec_text(plan->spec),
+                            .resolved = job->resolved,
+                            .pins = "{}",
+                            .env_class = "test",
+                            .record = job->record};
+
+    assert_ok(run_begin(&w, store, &head, &err), &err);
+    assert_ok(run_seal(w, &err), &err);
+    run_end(w, NULL);
+}
+
+static struct plan *plan_in(struct store *store, const char *text)
+{
+    struct err err = ERR_INIT;
+    struct diags *diags = diags_new(&err);
+    struct plan *plan = plan_new(load_ok(text, NULL), store, NULL, diags);
+
+    assert_non_null(plan);
+    diags_free(diags);
+    return plan;
+}
+
+#define RATIOS(list) SPEC(", \"sweep\": {\"grid\": {\"pruned.ratio\": [" list "]}}")
+
+static void sealed_jobs_are_cached_and_new_ones_say_what_differs(void **state)
+{
+    struct err err = ERR_INIT;
+    struct store *store = NULL;
+    char want[65];
+
+    (void)state;
+    assert_ok(store_open(&store, "runs", true, &err), &err);
+    struct plan *plan = plan_in(store, RATIOS("0.25"));
+    assert_int_equal(plan->job[0].state, JOB_RUN);
+    assert_string_equal(plan->job[0].why, "new");
+    for (int64_t j = 0; j < plan->n; j++)
+        seal(store, plan, &plan->job[j]);
+    snprintf(want, sizeof(want), "pruned.ratio is 0.5, was 0.25 in %.10s",
+             job_at(plan, 0, "pruned")->id);
+    done(plan);
+
+    plan = plan_in(store, RATIOS("0.25, 0.5"));
+    assert_int_equal(job_at(plan, 0, "teacher")->state, JOB_CACHED);
+    assert_int_equal(job_at(plan, 0, "result")->state, JOB_CACHED);
+    assert_int_equal(job_at(plan, 1, "pruned")->state, JOB_RUN);
+    assert_string_equal(job_at(plan, 1, "pruned")->why, want);
+    done(plan);
+    store_close(store);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -230,6 +289,7 @@ int main(void)
         cmocka_unit_test(wrong_declarations_of_tasks_are_refused),
         cmocka_unit_test(missing_data_and_checkpoints_are_told_with_their_places),
         cmocka_unit_test(a_thousand_points_are_planned),
+        cmocka_unit_test(sealed_jobs_are_cached_and_new_ones_say_what_differs),
     };
     return cmocka_run_group_tests(tests, begin, end);
 }
