@@ -79,7 +79,7 @@ struct tensor *dropout(struct tape *tape, struct tensor *x, double p,
  *
  * q, k, v (N, H*D); gates (B, H) or (H) or NULL (all 1); offsets i32 (B + 1). -> (N, H*D).
  * Multiplying by a gate of 1 is exact. The gradient of gate[b, h] is sum_t c_t . dL/d(gated c_t).
- * Dropout of P[i, j] in head h of example e at positions i, j uses the stream of `key`, draw
+ * Dropout of P[i, j] in head h of example e, i and j counted within the sequence, uses the stream of `key`, draw
  * ((e * 256 + head_id[h]) * 2^12 + i) * 2^11 + j / 2 (low half for even j). head_id: the head's
  * number before pruning, NULL: 0 .. H-1.
  * key_mask: u8 (N) or NULL; rows with 0 are not attended to (padding kept as rows).
@@ -102,9 +102,8 @@ struct tensor *attention(struct tape *tape, struct tensor *q, struct tensor *k, 
                          const struct attention *a);
 
 /*
- * Losses: scalars. `weight` f32 (rows) or NULL scales each row; the result is divided by the
- * number of rows (of those with label >= 0), not by the sum of weights. `each`, if not NULL, receives the
- * rows' losses as a constant.
+ * Losses: scalars, the mean over the rows that count (label >= 0; 0 if there are none). `each`, if not
+ * NULL, receives the rows' losses as a constant.
  */
 
 /* -log softmax(logits)[label]. logits (B, V), labels i32 (B); label < 0: the row does not count. */
