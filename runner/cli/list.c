@@ -31,7 +31,8 @@ static int method(const char *name)
     const struct method *m = method_find(name);
 
     if (!m) {
-        fprintf(stderr, "retort: no method is named \"%s\"; `retort list methods` shows all\n",
+        fprintf(stderr,
+                "retort: no method is named \"%s\"; `retort list methods` shows all\n",
                 name);
         return 3;
     }

@@ -7,7 +7,8 @@
 #include "retort/store.h"
 #include "verbs.h"
 
-static const char *const state_word[] = {"absent", "partial", "active", "sealed", "damaged"};
+static const char *const state_word[] = {"absent", "partial", "active", "sealed",
+                                         "damaged"};
 
 static const char *store_path(int *argc, char **argv)
 {
@@ -38,7 +39,8 @@ int verb_ls(int argc, char **argv)
     const char *dir = store_path(&argc, argv);
 
     if (argc != 1) {
-        fputs("usage: retort ls [--store DIR]\n", strcmp(argv[1], "--help") ? stderr : stdout);
+        fputs("usage: retort ls [--store DIR]\n",
+              strcmp(argv[1], "--help") ? stderr : stdout);
         return strcmp(argv[1], "--help") ? 2 : 0;
     }
     if (store_open(&store, dir, false, &err) || store_list(store, &list, &n, &err)) {
@@ -75,9 +77,9 @@ static void print_items(struct run *run)
     printf("\nData\n");
     for (int64_t i = 0; i < run_item_count(run); i++) {
         const struct run_item *it = run_item(run, i);
-        printf("  %-68s %-5s %s%s%.10s\n", it->path, it->is_text ? "text" : dtype_name(it->dtype),
-               shape_text(shape, it->shape), it->origin ? "  in run " : "",
-               it->origin ? it->origin : "");
+        printf("  %-68s %-5s %s%s%.10s\n", it->path,
+               it->is_text ? "text" : dtype_name(it->dtype), shape_text(shape, it->shape),
+               it->origin ? "  in run " : "", it->origin ? it->origin : "");
     }
 }
 
@@ -100,9 +102,9 @@ int verb_show(int argc, char **argv)
         rc = tell(&err);
     } else {
         const struct run_info *info = run_info(run);
-        printf("run %s\n%s, stage %s (%s), %s\nstate %s, %.1f s of work\nresult %s\n", info->id,
-               info->name, info->stage, info->method, info->variables, state_word[info->state],
-               info->seconds, info->digest);
+        printf("run %s\n%s, stage %s (%s), %s\nstate %s, %.1f s of work\nresult %s\n",
+               info->id, info->name, info->stage, info->method, info->variables,
+               state_word[info->state], info->seconds, info->digest);
         print_series(run);
         print_items(run);
     }

@@ -1,8 +1,8 @@
 /*
  * retort run SPEC, retort plan SPEC.
  *
- * `run` goes through the plan's jobs in order; a failing job fails alone, those that need it are left
- * out, the rest goes on.
+ * `run` goes through the plan's jobs in order; a failing job fails alone, those that need
+ * it are left out, the rest goes on.
  */
 #include <math.h>
 #include <signal.h>
@@ -41,7 +41,8 @@ static int usage(const char *verb, FILE *to)
 {
     fprintf(to,
             "usage: retort %s [options] SPEC\n\n"
-            "  --set STAGE.OPTION=VALUE   change the spec; on a swept variable it leaves the sweep\n"
+            "  --set STAGE.OPTION=VALUE   change the spec; on a swept variable it leaves "
+            "the sweep\n"
             "  --store DIR                where runs are kept (RETORT_STORE, ./runs)\n"
             "  --threads N                threads of a job (all cores)\n"
             "  -q, --quiet                no progress\n"
@@ -50,7 +51,8 @@ static int usage(const char *verb, FILE *to)
     return to == stderr ? 2 : 0;
 }
 
-/* The value of "--name VALUE" or "--name=VALUE" at *i, or NULL if argv[*i] is another option. */
+/* The value of "--name VALUE" or "--name=VALUE" at *i, or NULL if argv[*i] is another
+ * option. */
 static const char *value_of(const char *name, int argc, char **argv, int *i)
 {
     size_t n = strlen(name);
@@ -80,7 +82,8 @@ static int parse(struct args *a, int argc, char **argv)
         } else if ((v = value_of("--threads", argc, argv, &i))) {
             long n = strtol(v, &end, 10);
             if (n < 1 || n > 1024 || *end) {
-                fprintf(stderr, "retort: --threads \"%s\" is no number from 1 to 1024\n", v);
+                fprintf(stderr, "retort: --threads \"%s\" is no number from 1 to 1024\n",
+                        v);
                 return 2;
             }
             a->threads = (int)n;
@@ -151,7 +154,9 @@ static void close_session(struct session *s)
     diags_free(s->diags);
 }
 
-/* ---- plan ------------------------------------------------------------------------------------------ */
+/* ---- plan
+ * ------------------------------------------------------------------------------------------
+ */
 
 static const char *state_word(enum job_state state)
 {
@@ -169,12 +174,14 @@ int verb_plan(int argc, char **argv)
         return rc;
     rc = open_session(&s);
     if (!rc) {
-        printf("%-10s  %-12s  %-8s  %-28s  %s\n", "job", "stage", "what", "variables", "why");
+        printf("%-10s  %-12s  %-8s  %-28s  %s\n", "job", "stage", "what", "variables",
+               "why");
         for (int64_t i = 0; i < s.plan->n; i++) {
             const struct job *j = &s.plan->job[i];
             count[j->state]++;
-            printf("%.10s  %-12s  %-8s  %-28s  %s\n", j->id, j->stage, state_word(j->state),
-                   j->variables ? j->variables : "", j->why ? j->why : "");
+            printf("%.10s  %-12s  %-8s  %-28s  %s\n", j->id, j->stage,
+                   state_word(j->state), j->variables ? j->variables : "",
+                   j->why ? j->why : "");
         }
         printf("%lld jobs: %lld cached, %lld resume, %lld run\n", (long long)s.plan->n,
                (long long)count[JOB_CACHED], (long long)count[JOB_RESUME],
@@ -184,7 +191,9 @@ int verb_plan(int argc, char **argv)
     return rc;
 }
 
-/* ---- run ---------------------------------------------------------------------------------------- */
+/* ---- run
+ * ----------------------------------------------------------------------------------------
+ */
 
 struct screen {
     bool bar;
@@ -216,14 +225,16 @@ static void on_progress(void *ctx, const struct job *job, int64_t done, int64_t 
         memcpy(bar + at, i < full ? "█" : "░", 3);
     bar[at] = '\0';
     fprintf(stderr, "\r\033[K[%lld/%lld] %-10s %s  %s  %s", (long long)sc->number,
-            (long long)sc->total, job->stage, bar, job->variables ? job->variables : "", text);
+            (long long)sc->total, job->stage, bar, job->variables ? job->variables : "",
+            text);
 }
 
 static void on_note(void *ctx, const struct job *job, const char *text)
 {
     struct screen *sc = ctx;
 
-    fprintf(stderr, "%s%.10s %s: %s\n", sc->bar ? "\r\033[K" : "", job->id, job->stage, text);
+    fprintf(stderr, "%s%.10s %s: %s\n", sc->bar ? "\r\033[K" : "", job->id, job->stage,
+            text);
 }
 
 static bool inputs_ready(const struct plan *plan, const struct job *j, const bool *good)
@@ -241,13 +252,13 @@ static void report_job(const struct screen *sc, const struct job *j, double seco
     const char *clear = sc->bar ? "\r\033[K" : "";
 
     if (err_is_set(err))
-        fprintf(stderr, "%s[%lld/%lld] %.10s %s %s: failed: %s\n", clear, (long long)sc->number,
-                (long long)sc->total, j->id, j->stage, j->variables ? j->variables : "",
-                err->text);
+        fprintf(stderr, "%s[%lld/%lld] %.10s %s %s: failed: %s\n", clear,
+                (long long)sc->number, (long long)sc->total, j->id, j->stage,
+                j->variables ? j->variables : "", err->text);
     else if (!quiet && !sc->bar)
-        fprintf(stderr, "[%lld/%lld] %.10s %s %s: done in %.1f s\n", (long long)sc->number,
-                (long long)sc->total, j->id, j->stage, j->variables ? j->variables : "",
-                seconds);
+        fprintf(stderr, "[%lld/%lld] %.10s %s %s: done in %.1f s\n",
+                (long long)sc->number, (long long)sc->total, j->id, j->stage,
+                j->variables ? j->variables : "", seconds);
 }
 
 /* Jobs in the plan's order. Returns the exit code. */
@@ -255,7 +266,8 @@ static int run_jobs(struct session *s, const char *pins)
 {
     struct screen sc = {.bar = isatty(2) && !s->args.quiet, .total = s->plan->n};
     struct watch watch = {&sc, on_progress, on_note};
-    struct job_run r = {s->plan, s->store, s->pool, pins, s->env_class, &watch, &stop_signal, 60};
+    struct job_run r = {s->plan,      s->store, s->pool,      pins,
+                        s->env_class, &watch,   &stop_signal, 60};
     struct err err = ERR_INIT;
     bool *good = mem_new(s->plan->n, sizeof *good, &err);
     int64_t done = 0, failed = 0, cached = 0, left_out = 0;
@@ -286,7 +298,8 @@ static int run_jobs(struct session *s, const char *pins)
     fprintf(stderr, "%s%lld done, %lld failed, %lld cached", sc.bar ? "\r\033[K" : "",
             (long long)done, (long long)failed, (long long)cached);
     if (left_out)
-        fprintf(stderr, ", %lld left out for what failed before them", (long long)left_out);
+        fprintf(stderr, ", %lld left out for what failed before them",
+                (long long)left_out);
     fprintf(stderr, " in %.1f s. Store: %s\n", now() - began, s->args.store);
     if (failed)
         fprintf(stderr, "Again, what failed: retort run %s\n", s->args.spec);
@@ -296,7 +309,8 @@ static int run_jobs(struct session *s, const char *pins)
 static int collect_pins(struct strbuf *json, const struct session *s, const char *dir,
                         struct err *err)
 {
-    struct pins_options opt = {dir, store_dir(s->store), kernels_level(), pool_threads(s->pool)};
+    struct pins_options opt = {dir, store_dir(s->store), kernels_level(),
+                               pool_threads(s->pool)};
 
     return pins_collect(json, &opt, err);
 }

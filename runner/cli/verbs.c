@@ -4,6 +4,11 @@
 #include "verbs.h"
 
 const struct verb verbs[] = {
+    {"run", "run what a spec asks for and is not there yet", verb_run},
+    {"plan", "what a run would do, and why", verb_plan},
+    {"ls", "the runs of the store", verb_ls},
+    {"show", "everything one run knows", verb_show},
+    {"list", "methods, tasks, metrics", verb_list},
     {"--version", "print the version", verb_version},
     {NULL, NULL, NULL},
 };
