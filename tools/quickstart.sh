@@ -14,6 +14,11 @@ fi
 echo "done ($(($(date +%s) - start)) s)."
 "$build/retort" run experiments/quickstart.json
 echo
+"$build/retort" table experiments/quickstart.table.json
+mkdir -p runs/plots
+printf "\nPlot:  "
+"$build/retort" plot experiments/quickstart.table.json --out runs/plots/quickstart
+echo
 echo "Next:  $build/retort ls            the runs of the store"
 echo "       $build/retort show RUN      everything one run knows"
 echo "       $build/retort list methods  what else can be done"

@@ -148,7 +148,7 @@ int task_declare(struct task **out, const struct task_decl *d, struct arena *are
         .version = 1,
         .max_len = d->max_len > 0 ? d->max_len : 128,
         .files = table_files,
-        .load = table_load,
+        .load = textfile_load,
     };
     if (d->kind == TASK_CLASSES)
         t->label_names = copy_names(arena, d->label_names, d->n_labels);

@@ -24,7 +24,7 @@ struct table {
 
 /* task.files and task.load of such a task. */
 const char *const *table_files(const struct task *task, const char *split);
-int table_load(const struct task *task, const struct task_source *src,
+int textfile_load(const struct task *task, const struct task_source *src,
                struct examples *out, struct err *err);
 
 #endif

@@ -437,8 +437,8 @@ static int no_split(const struct task *task, const char *split, struct err *err)
     return -1;
 }
 
-int table_load(const struct task *task, const struct task_source *src,
-               struct examples *out, struct err *err)
+int textfile_load(const struct task *task, const struct task_source *src,
+                  struct examples *out, struct err *err)
 {
     const struct table_split *split = find_split(task, src->split);
     const char *dir = src->dir ? src->dir : "";

@@ -8,6 +8,8 @@ const struct verb verbs[] = {
     {"plan", "what a run would do, and why", verb_plan},
     {"ls", "the runs of the store", verb_ls},
     {"show", "everything one run knows", verb_show},
+    {"table", "what the runs of a spec say together", verb_table},
+    {"plot", "the same as a picture", verb_plot},
     {"list", "methods, tasks, metrics", verb_list},
     {"--version", "print the version", verb_version},
     {NULL, NULL, NULL},
