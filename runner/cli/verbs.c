@@ -10,6 +10,7 @@ const struct verb verbs[] = {
     {"show", "everything one run knows", verb_show},
     {"table", "what the runs of a spec say together", verb_table},
     {"plot", "the same as a picture", verb_plot},
+    {"diff", "what tells two runs apart", verb_diff},
     {"export", "a run's model as a Hugging Face folder", verb_export},
     {"list", "methods, tasks, metrics", verb_list},
     {"--version", "print the version", verb_version},

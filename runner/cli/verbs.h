@@ -16,6 +16,7 @@ int verb_plan(int argc, char **argv);
 int verb_ls(int argc, char **argv);
 int verb_show(int argc, char **argv);
 int verb_list(int argc, char **argv);
+int verb_diff(int argc, char **argv);
 int verb_export(int argc, char **argv);
 int verb_table(int argc, char **argv);
 int verb_plot(int argc, char **argv);
