@@ -11,8 +11,8 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "retort/clock.h"
 #include "retort/stage.h"
 
 /* What is kept across a kill, besides weights and moments. */
@@ -42,14 +42,6 @@ struct loop {
     int64_t tokens;
     double began;
 };
-
-static double now(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 /* ---- set-up
  * ----------------------------------------------------------------------------------------
@@ -136,7 +128,7 @@ static int start(struct loop *lp)
         for (int64_t k = 0; k < lp->optim.n; k++)
             param_touch(lp->optim.param[k]);
     }
-    lp->began = now();
+    lp->began = clock_seconds();
     return stage_done(st);
 }
 
@@ -319,7 +311,7 @@ int train_loop(struct stage *st, struct model *model, const struct dataset *data
             goto done;
         stage_progress(st, lp.at.step, lp.total, "step %lld/%lld  %.0f tok/s",
                        (long long)lp.at.step, (long long)lp.total,
-                       (double)lp.tokens / (now() - lp.began + 1e-9));
+                       (double)lp.tokens / (clock_seconds() - lp.began + 1e-9));
         if (st->checkpoint(st, false))
             goto done;
     }

@@ -2,6 +2,7 @@
  * evaluate: predictions and metrics of a model on a split.
  */
 #include "retort/method.h"
+#include "retort/train.h"
 
 struct options {
     const char *split;
@@ -9,14 +10,12 @@ struct options {
     int dtype;
 };
 
-static const char *const dtypes[] = {"f32", "bf16", NULL};
-
 /* clang-format off */
 static const struct option options[] = {
     {"split", OPT_STRING, "\"dev\"", 0, 0, NULL, NULL, "split to score", offsetof(struct options, split)},
     {"max_len", OPT_INT, "128", 8, 65536, NULL, "tokens", "longer inputs are cut, pairs longest first", offsetof(struct options, max_len)},
     {"doc_stride", OPT_INT, "128", 1, 65536, NULL, "tokens", "overlap of the windows of a long context", offsetof(struct options, doc_stride)},
-    {"dtype", OPT_ENUM, "\"f32\"", 0, 0, dtypes, NULL, "type of matrix products", offsetof(struct options, dtype)},
+    {"dtype", OPT_ENUM, "\"f32\"", 0, 0, train_dtypes, NULL, "type of matrix products", offsetof(struct options, dtype)},
     OPTION_END,
 };
 

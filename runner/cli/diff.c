@@ -32,7 +32,7 @@ int verb_diff(int argc, char **argv)
     struct diff_options opt = {false};
     struct store *store = NULL;
     struct run *run[2] = {NULL, NULL};
-    const char *where = getenv("RETORT_STORE"), *name[2] = {NULL, NULL};
+    const char *where = NULL, *name[2] = {NULL, NULL};
     bool same = false;
     int n = 0, rc;
 
@@ -50,12 +50,11 @@ int verb_diff(int argc, char **argv)
     }
     if (n != 2)
         return usage(stderr);
-    if (store_open(&store, where && where[0] ? where : "runs", false, &err) ||
+    if (store_open(&store, store_place(where), false, &err) ||
         open_one(&run[0], store, name[0], &err) ||
         open_one(&run[1], store, name[1], &err) ||
         diff_runs(&out, &same, run[0], run[1], &opt, &err)) {
-        fprintf(stderr, "retort: %s\n", err.text);
-        rc = err_exit_code(&err);
+        rc = tell_error(&err);
     } else {
         fputs(strbuf_text(&out), stdout);
         rc = same ? 0 : 1;

@@ -41,7 +41,7 @@ int verb_export(int argc, char **argv)
 {
     struct err err = ERR_INIT;
     struct store *store = NULL;
-    const char *where = getenv("RETORT_STORE"), *arg[2] = {NULL, NULL};
+    const char *where = NULL, *arg[2] = {NULL, NULL};
     bool hf = false;
     int n = 0;
 
@@ -59,9 +59,9 @@ int verb_export(int argc, char **argv)
     }
     if (!hf || n != 2)
         return usage(stderr);
-    if (store_open(&store, where && where[0] ? where : "runs", false, &err) ||
+    if (store_open(&store, store_place(where), false, &err) ||
         export_hf(store, arg[0], arg[1], &err))
-        fprintf(stderr, "retort: %s\n", err.text);
+        tell_error(&err);
     store_close(store);
     return err_exit_code(&err);
 }

@@ -12,7 +12,7 @@ static const char *const state_word[] = {"absent", "partial", "active", "sealed"
 
 static const char *store_path(int *argc, char **argv)
 {
-    const char *dir = getenv("RETORT_STORE");
+    const char *dir = NULL;
 
     for (int i = 1; i + 1 < *argc; i++)
         if (!strcmp(argv[i], "--store")) {
@@ -21,13 +21,7 @@ static const char *store_path(int *argc, char **argv)
             *argc -= 2;
             break;
         }
-    return dir && dir[0] ? dir : "runs";
-}
-
-static int tell(const struct err *err)
-{
-    fprintf(stderr, "retort: %s\n", err->text);
-    return err_exit_code(err);
+    return store_place(dir);
 }
 
 int verb_ls(int argc, char **argv)
@@ -45,7 +39,7 @@ int verb_ls(int argc, char **argv)
     }
     if (store_open(&store, dir, false, &err) || store_list(store, &list, &n, &err)) {
         store_close(store);
-        return tell(&err);
+        return tell_error(&err);
     }
     printf("%-10s  %-8s  %-14s  %-12s  %-32s  %8s  %s\n", "run", "state", "name", "stage",
            "variables", "seconds", "label");
@@ -99,7 +93,7 @@ int verb_show(int argc, char **argv)
     }
     if (store_open(&store, dir, false, &err) || store_resolve(store, argv[1], id, &err) ||
         run_open(&run, store, id, true, &err)) {
-        rc = tell(&err);
+        rc = tell_error(&err);
     } else {
         const struct run_info *info = run_info(run);
         printf("run %s\n%s, stage %s (%s), %s\nstate %s, %.1f s of work\nresult %s\n",

@@ -9,9 +9,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "retort/clock.h"
 #include "retort/file.h"
 #include "retort/launch.h"
 #include "retort/pins.h"
@@ -67,7 +67,6 @@ static const char *value_of(const char *name, int argc, char **argv, int *i)
 /* -1 to go on, else the exit code. */
 static int parse(struct args *a, int argc, char **argv)
 {
-    a->store = getenv("RETORT_STORE");
     for (int i = 1; i < argc; i++) {
         const char *v;
         char *end = NULL;
@@ -96,8 +95,7 @@ static int parse(struct args *a, int argc, char **argv)
     }
     if (!a->spec)
         return usage(argv[0], stderr);
-    if (!a->store || !a->store[0])
-        a->store = "runs";
+    a->store = store_place(a->store);
     return -1;
 }
 
@@ -122,8 +120,7 @@ static int tell(const struct diags *diags, const struct err *err)
         strbuf_release(&sb);
         return 2;
     }
-    fprintf(stderr, "retort: %s\n", err->text);
-    return err_exit_code(err);
+    return tell_error(err);
 }
 
 /* 0, or the exit code. */
@@ -201,14 +198,6 @@ struct screen {
     int64_t number, total;
 };
 
-static double now(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 static void on_progress(void *ctx, const struct job *job, int64_t done, int64_t total,
                         const char *text)
 {
@@ -218,9 +207,9 @@ static void on_progress(void *ctx, const struct job *job, int64_t done, int64_t 
     int64_t full = total > 0 ? WIDTH * done / total : 0;
     size_t at = 0;
 
-    if (!sc->bar || now() - sc->last < 0.1)
+    if (!sc->bar || clock_seconds() - sc->last < 0.1)
         return;
-    sc->last = now();
+    sc->last = clock_seconds();
     for (int64_t i = 0; i < WIDTH; i++, at += 3)
         memcpy(bar + at, i < full ? "█" : "░", 3);
     bar[at] = '\0';
@@ -271,13 +260,13 @@ static int run_jobs(struct session *s, const char *pins)
     struct err err = ERR_INIT;
     bool *good = mem_new(s->plan->n, sizeof *good, &err);
     int64_t done = 0, failed = 0, cached = 0, left_out = 0;
-    double began = now();
+    double began = clock_seconds();
 
     if (!good)
         return tell(NULL, &err);
     for (int64_t i = 0; i < s->plan->n && !stop_signal; i++) {
         const struct job *j = &s->plan->job[i];
-        double from = now();
+        double from = clock_seconds();
         sc.number = i + 1;
         if (j->state == JOB_CACHED) {
             good[i] = true;
@@ -292,7 +281,7 @@ static int run_jobs(struct session *s, const char *pins)
         good[i] = job_execute(&r, j, &err) == 0;
         done += good[i];
         failed += !good[i] && err.code != ERR_STOPPED;
-        report_job(&sc, j, now() - from, &err, s->args.quiet);
+        report_job(&sc, j, clock_seconds() - from, &err, s->args.quiet);
     }
     free(good);
     fprintf(stderr, "%s%lld done, %lld failed, %lld cached", sc.bar ? "\r\033[K" : "",
@@ -300,7 +289,7 @@ static int run_jobs(struct session *s, const char *pins)
     if (left_out)
         fprintf(stderr, ", %lld left out for what failed before them",
                 (long long)left_out);
-    fprintf(stderr, " in %.1f s. Store: %s\n", now() - began, s->args.store);
+    fprintf(stderr, " in %.1f s. Store: %s\n", clock_seconds() - began, s->args.store);
     if (failed)
         fprintf(stderr, "Again, what failed: retort run %s\n", s->args.spec);
     return stop_signal ? 128 + (int)stop_signal : failed ? 1 : 0;

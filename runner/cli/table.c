@@ -44,7 +44,6 @@ static int parse(struct query *q, int argc, char **argv)
 {
     struct err err = ERR_INIT;
 
-    q->store_dir = getenv("RETORT_STORE");
     for (int i = 1; i < argc; i++) {
         if (!strcmp(argv[i], "--help"))
             return usage(argv[0], stdout);
@@ -65,8 +64,7 @@ static int parse(struct query *q, int argc, char **argv)
     }
     if (!q->decl)
         return usage(argv[0], stderr);
-    if (!q->store_dir || !q->store_dir[0])
-        q->store_dir = "runs";
+    q->store_dir = store_place(q->store_dir);
     return -1;
 }
 
@@ -170,8 +168,7 @@ int verb_table(int argc, char **argv)
         return rc;
     if (open_query(&q, &err) || fill(&q, &err) ||
         table_print(q.table, q.format, &out, &err)) {
-        fprintf(stderr, "retort: %s\n", err.text);
-        rc = err_exit_code(&err);
+        rc = tell_error(&err);
     } else {
         fputs(strbuf_text(&out), stdout);
         rc = table_problems(q.table) > 0;
@@ -194,8 +191,7 @@ int verb_plot(int argc, char **argv)
     if (rc >= 0)
         return rc;
     if (open_query(&q, &err) || fill(&q, &err) || table_plot(q.table, q.base, &err)) {
-        fprintf(stderr, "retort: %s\n", err.text);
-        rc = err_exit_code(&err);
+        rc = tell_error(&err);
     } else {
         printf("%s.png\n", q.base);
         rc = table_problems(q.table) > 0;

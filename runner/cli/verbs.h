@@ -2,6 +2,8 @@
 #ifndef RETORT_VERBS_H
 #define RETORT_VERBS_H
 
+#include "retort/err.h"
+
 struct verb {
     const char *name;
     const char *summary;
@@ -9,6 +11,11 @@ struct verb {
 };
 
 extern const struct verb verbs[]; /* ends with name NULL */
+
+/* --store DIR if given, else RETORT_STORE, else ./runs. */
+const char *store_place(const char *given);
+/* Prints the error; returns its exit code. */
+int tell_error(const struct err *err);
 
 int verb_version(int argc, char **argv);
 int verb_run(int argc, char **argv);

@@ -5,7 +5,8 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
+
+#include "retort/clock.h"
 
 struct opened { /* a run that an input comes from */
     struct opened *next;
@@ -23,14 +24,6 @@ struct work {
     double saved; /* time of the last checkpoint */
     int64_t step;
 };
-
-static double now(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 /* ---- inputs
  * ------------------------------------------------------------------------------------ */
@@ -176,11 +169,12 @@ static bool checkpoint(struct stage *st, bool force)
     if (stage_failed(st))
         return true;
     w->step++;
-    if (w->n_regions && (force || stop || now() - w->saved >= w->r->checkpoint_seconds)) {
+    if (w->n_regions &&
+        (force || stop || clock_seconds() - w->saved >= w->r->checkpoint_seconds)) {
         if (run_checkpoint(w->writer, w->step, w->region, w->n_regions, &st->err) ||
             run_heartbeat(w->writer, &st->err))
             return true;
-        w->saved = now();
+        w->saved = clock_seconds();
     }
     if (stop)
         stage_fail(st, ERR_STOPPED, "stopped; run again to go on");
@@ -234,7 +228,7 @@ static int begin(struct work *w, struct stage *st, struct err *err)
 
 int job_execute(const struct job_run *r, const struct job *job, struct err *err)
 {
-    struct work w = {.r = r, .job = job, .saved = now()};
+    struct work w = {.r = r, .job = job, .saved = clock_seconds()};
     struct stage st = {.method = NULL};
     int rc = -1;
 
