@@ -87,7 +87,7 @@ static void a_gradient_that_is_not_finite_changes_nothing(void **state)
     (void)state;
     set_up(&b, true);
     b.p.grad[1] = (float)INFINITY;
-    assert_false(isfinite(optimizer_update(&b.opt, 0.01, NULL)));
+    assert_true(!isfinite(optimizer_update(&b.opt, 0.01, NULL)));
     for (size_t i = 0; i < 3; i++)
         assert_true(tensor_f32(&b.p.value)[i] == 1.0f);
     assert_int_equal(b.opt.step, 0);
