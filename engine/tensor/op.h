@@ -3,7 +3,7 @@
  *
  * A set of kernels is one implementation of the arithmetic: "ref" for float and for
  * double (plain C, double accumulators, libm), and one for each x86-64 level (float, 16
- * explicit lanes, own exp, erf and tanh). Kernels work on ranges of rows; ops.c cuts the
+ * explicit lanes, own exp, erf and tanh). Kernels work on ranges of rows; ops_*.c cut the
  * rows into fixed tasks. Pointers are void because the same table serves float and
  * double; a set's `dtype` says which.
  */

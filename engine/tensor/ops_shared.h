@@ -1,0 +1,153 @@
+/*
+ * What the files of operations (ops_*.c) share: the table's numbers, the cutting of rows
+ * into tasks, small helpers. Private to them.
+ */
+#ifndef RETORT_OPS_SHARED_H
+#define RETORT_OPS_SHARED_H
+
+#include <string.h>
+
+#include "op.h"
+
+enum {
+    OP_LINEAR,
+    OP_ADD,
+    OP_MUL,
+    OP_SCALE,
+    OP_SUM,
+    OP_RESHAPE,
+    OP_UNARY,
+    OP_LAYERNORM,
+    OP_SOFTMAX,
+    OP_EMBEDDING,
+    OP_TAKE_ROWS,
+    OP_DROPOUT,
+    OP_ATTENTION,
+    OP_CROSS_ENTROPY,
+    OP_SQUARED_ERROR,
+    OP_SEGMENT_CE,
+    OP_LINEAR_CE,
+    OP_TAKE_COLUMN,
+    OP_COUNT
+};
+
+#define ROWS 64 /* rows of a task and of a product's tile */
+
+extern const struct op op_table[OP_COUNT];
+
+/* What tasks over rows need; each op takes the fields it wants. */
+struct job {
+    const struct kernels *k;
+    struct tape *tape;
+    int64_t n, c, o; /* rows, columns, output columns */
+    const void *x, *y, *dy, *w, *b;
+    void *to, *to2;
+    float *tail; /* padded tile */
+    float *tail_out;
+    double *mean, *rstd;
+    double number;
+    bool flag;
+    int what;
+    const struct rows *rows;
+    struct rng rng;
+    const struct attn_task *attn;
+    atomic_int *failed;
+};
+
+static inline void *at(const void *base, const struct kernels *k, int64_t i)
+{
+    char *p;
+    memcpy(&p, &base, sizeof p); /* sheds const: kernels only read what is input */
+    return base ? p + i * dtype_bytes(k->dtype) : NULL;
+}
+
+static inline int64_t tasks_of(int64_t n, int64_t each)
+{
+    return (n + each - 1) / each;
+}
+
+static inline int64_t min64(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+static inline int64_t columns(const struct tensor *x)
+{
+    return x->shape.rank ? x->shape.dim[x->shape.rank - 1] : 1;
+}
+
+static inline int64_t rows_of(const struct tensor *x)
+{
+    int64_t n = 1;
+    for (int i = 0; i + 1 < x->shape.rank; i++)
+        n *= x->shape.dim[i];
+    return n;
+}
+
+static inline void set(struct tensor *t, int64_t i, double x)
+{
+    if (t->dtype == DT_F64)
+        ((double *)t->data)[i] = x;
+    else
+        ((float *)t->data)[i] = (float)x;
+}
+
+static inline double get(const void *p, const struct kernels *k, int64_t i)
+{
+    return k->dtype == DT_F64 ? ((const double *)p)[i] : (double)((const float *)p)[i];
+}
+
+static inline void bump(void *p, const struct kernels *k, int64_t i, double x)
+{
+    if (k->dtype == DT_F64)
+        ((double *)p)[i] += x;
+    else
+        ((float *)p)[i] += (float)x;
+}
+
+/* Runs the tasks on the tape's pool; nothing on a tape that failed. */
+void op_run(struct tape *tape, int64_t tasks, void (*fn)(void *, int64_t),
+            struct job *job);
+/* The kernels of the tape's type; notes that the op was used. */
+const struct kernels *op_use(struct tape *tape, int op);
+/* Uninitialised, of x's shape. */
+struct tensor *op_like(struct tape *tape, const struct tensor *x);
+/* Fails the tape; returns NULL. */
+struct tensor *op_bad_shapes(struct tape *tape, const char *op, const struct tensor *a,
+                             const struct tensor *b, const char *want);
+/* to[c] += sum over rows of x * w (w NULL: of x); to NULL: nothing */
+void op_colsum(struct tape *tape, const struct kernels *k, void *to, const void *x,
+               const void *w, int64_t n, int64_t c);
+/* to += a x; to NULL: nothing */
+void op_axpy(struct tape *tape, const struct kernels *k, void *to, const void *x,
+             double a, int64_t n);
+
+/* One of the three products of a linear map; x, dy, w as far as the product reads them:
+ * to (N, O) = x w' + b;  to (N, I) += dy w;  to (O, I) += dy' x. */
+enum product { PRODUCT_NT, PRODUCT_NN, PRODUCT_TN };
+void linear_product(struct tape *tape, enum product what, void *to, const void *x,
+                    const void *dy, const void *w, const void *b, int64_t n, int64_t i,
+                    int64_t o);
+
+struct rng dropout_stream(const struct dropout_key *key);
+
+/* Backward functions of the table. */
+void linear_back(struct tape *tape, struct node *node);
+void add_back(struct tape *tape, struct node *node);
+void mul_back(struct tape *tape, struct node *node);
+void scale_back(struct tape *tape, struct node *node);
+void sum_back(struct tape *tape, struct node *node);
+void reshape_back(struct tape *tape, struct node *node);
+void unary_backward(struct tape *tape, struct node *node);
+void layernorm_backward(struct tape *tape, struct node *node);
+void softmax_backward(struct tape *tape, struct node *node);
+void gather_back(struct tape *tape, struct node *node);
+void dropout_back(struct tape *tape, struct node *node);
+void attention_back(struct tape *tape, struct node *node);
+void cross_entropy_back(struct tape *tape, struct node *node);
+void squared_error_back(struct tape *tape, struct node *node);
+void segment_back(struct tape *tape, struct node *node);
+void linear_ce_back(struct tape *tape, struct node *node);
+void take_column_back(struct tape *tape, struct node *node);
+
+#endif
