@@ -27,8 +27,7 @@
 #define JSON_VALUES_MAX 2000000 /* of one text: some 300 MB of nodes */
 #define JSON_FILE_MAX ((int64_t)64 << 20)
 
-/* ---- UTF-8
- * -------------------------------------------------------------------------------- */
+/* ---- UTF-8 ---- */
 
 /* Length of the valid UTF-8 character at s (n > 0 bytes left), or 0. */
 static int64_t utf8_length(const char *text, int64_t n)
@@ -74,8 +73,7 @@ static int utf16_compare(const char *a, const char *b)
     return (x > y) - (x < y);
 }
 
-/* ---- diagnostics
- * -------------------------------------------------------------------------- */
+/* ---- diagnostics ---- */
 
 #define DIAGS_KEPT 100 /* more are only counted */
 #define LINE_SHOWN 100 /* characters of a source line */
@@ -312,8 +310,7 @@ int diags_first_to_err(const struct diags *diags, struct err *err)
                    first->row, first->column, first->message);
 }
 
-/* ---- reading
- * ------------------------------------------------------------------------------ */
+/* ---- reading ---- */
 
 struct json {
     enum json_kind kind;
@@ -713,8 +710,7 @@ static int read_text(struct parser *p)
     return 0;
 }
 
-/* ---- cJSON's tree beside ours
- * ------------------------------------------------------------- */
+/* ---- cJSON's tree beside ours ---- */
 
 static bool same_kind(const cJSON *item, const struct json *v)
 {
@@ -1039,8 +1035,7 @@ void json_place(const struct json_doc *doc, const struct json *v, struct strbuf 
     strbuf_printf(out, "%s:%" PRId64 ":%" PRId64, doc->name, row, column);
 }
 
-/* ---- writing
- * ------------------------------------------------------------------------------ */
+/* ---- writing ---- */
 
 void json_put_string_n(struct strbuf *out, const char *s, size_t n)
 {
@@ -1156,8 +1151,7 @@ void json_pretty(const struct json *v, struct strbuf *out)
     put_pretty(v, out, 0);
 }
 
-/* ---- the writer
- * --------------------------------------------------------------------------- */
+/* ---- the writer ---- */
 
 void json_begin(struct json_writer *w, struct strbuf *out, bool pretty)
 {

@@ -337,8 +337,7 @@ done:
     return rc;
 }
 
-/* ---- writing
- * ------------------------------------------------------------------------------ */
+/* ---- writing ---- */
 
 static bool any_pruned_heads(const struct hf_config *cfg)
 {

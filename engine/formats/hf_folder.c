@@ -41,8 +41,7 @@ static int path_if_there(char **path, const char *dir, const char *name, struct 
     return 0;
 }
 
-/* ---- which files
- * ---------------------------------------------------------------------------- */
+/* ---- which files ---- */
 
 static void free_names(char **names, int64_t n)
 {
@@ -174,8 +173,7 @@ done:
     return rc;
 }
 
-/* ---- opening
- * -------------------------------------------------------------------------------- */
+/* ---- opening ---- */
 
 static int by_name(const void *a, const void *b)
 {
@@ -374,8 +372,7 @@ const char *hf_folder_vocab(const struct hf_folder *folder)
     return folder->vocab;
 }
 
-/* ---- digest
- * --------------------------------------------------------------------------------- */
+/* ---- digest ---- */
 
 /* "name digest" of a file joins the sum; one that may be absent adds nothing then. */
 static int add_file(struct sha256 *sum, const char *dir, const char *name, bool needed,

@@ -61,8 +61,7 @@ static int row_of_dtype(enum dtype dtype)
     return -1;
 }
 
-/* ---- reading
- * ------------------------------------------------------------------------------ */
+/* ---- reading ---- */
 
 static int bad_tensor(const struct safetensors *st, const char *name, struct err *err,
                       const char *fmt, ...) __attribute__((format(printf, 4, 5)));
@@ -354,8 +353,7 @@ const struct safetensors_entry *safetensors_find(const struct safetensors *st,
     return found ? *found : NULL;
 }
 
-/* ---- writing
- * ------------------------------------------------------------------------------ */
+/* ---- writing ---- */
 
 /* Bytes of an entry from its shape. */
 static int entry_bytes(const struct safetensors_entry *e, const char *path,

@@ -61,8 +61,7 @@ int model_empty(struct model **out, const struct hf_config *cfg, enum head_kind 
     return 0;
 }
 
-/* ---- folders
- * --------------------------------------------------------------------------------- */
+/* ---- folders ---- */
 
 /* Names as a folder may have them: as ours, without "bert.", or TensorFlow's gamma and
  * beta. */
@@ -216,8 +215,7 @@ int model_set_head(struct model *m, enum head_kind head, int64_t labels, uint64_
     return 0;
 }
 
-/* ---- saving
- * ------------------------------------------------------------------------------------ */
+/* ---- saving ---- */
 
 static int write_in(const char *dir, const char *name, const void *data, int64_t len,
                     struct err *err)

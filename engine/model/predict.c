@@ -21,8 +21,7 @@ struct predictor {
     double *best;        /* spans: score of the best answer so far, per example */
 };
 
-/* ---- sizes and order
- * ------------------------------------------------------------------------- */
+/* ---- sizes and order ---- */
 
 static int64_t example_tokens(const struct dataset *d, int64_t i)
 {
@@ -83,8 +82,7 @@ fail:
     return NULL;
 }
 
-/* ---- taking a batch's results
- * ---------------------------------------------------------------- */
+/* ---- taking a batch's results ---- */
 
 /* Softmax in double, and the loss -log p[label]. */
 static void take_classes(struct predictor *pr, int64_t i, const float *logits,

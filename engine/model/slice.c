@@ -89,8 +89,7 @@ int64_t model_count_nonzero(const struct model *model)
     return n;
 }
 
-/* ---- slicing
- * ----------------------------------------------------------------------------------- */
+/* ---- slicing ---- */
 
 /* Keeps the elements of `p` whose head is kept: dimension `axis` runs over heads * dim.
  */

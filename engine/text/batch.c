@@ -12,8 +12,7 @@
 
 static const double HIDE = 0.15, HIDE_MASK = 0.8, HIDE_RANDOM = 0.9;
 
-/* ---- slices and orders
- * ---------------------------------------------------------------------- */
+/* ---- slices and orders ---- */
 
 /* The arrays of a slice, until all are there. */
 struct slice {
@@ -126,8 +125,7 @@ int64_t *dataset_order(const struct dataset *data, uint64_t seed, int64_t epoch,
     return order;
 }
 
-/* ---- batches
- * -------------------------------------------------------------------------------- */
+/* ---- batches ---- */
 
 static int batch_alloc(struct batch *b, struct arena *arena, struct err *err)
 {

@@ -166,8 +166,7 @@ static int encode_choices(struct encoder *e, struct err *err)
     return 0;
 }
 
-/* ---- spans
- * ---------------------------------------------------------------------------------- */
+/* ---- spans ---- */
 
 /* Where each token of the window lies in the context. */
 static int place_window(struct encoder *e, struct sequence *s, struct piece w,
@@ -280,8 +279,7 @@ static int encode_windows(struct encoder *e, struct err *err)
     return 0;
 }
 
-/* ---- whole splits
- * --------------------------------------------------------------------------- */
+/* ---- whole splits ---- */
 
 static int encode_example(struct encoder *e, struct err *err)
 {

@@ -75,8 +75,7 @@ struct glyph {
     int64_t seq; /* keeps sorting stable */
 };
 
-/* ---- characters
- * ----------------------------------------------------------------------------- */
+/* ---- characters ---- */
 
 #define RANGE_FIND(table, cp)                                                            \
     range_find((table), sizeof(table) / sizeof((table)[0]), sizeof((table)[0]), (cp))
@@ -178,8 +177,7 @@ static int utf8_write(unsigned char out[4], uint32_t cp)
     return more + 1;
 }
 
-/* ---- vocabulary
- * ----------------------------------------------------------------------------- */
+/* ---- vocabulary ---- */
 
 static uint32_t edge_slot(const struct tokenizer *tok, uint32_t key)
 {
@@ -379,8 +377,7 @@ struct special_ids tokenizer_special(const struct tokenizer *tok)
     return tok->special;
 }
 
-/* ---- tokens
- * --------------------------------------------------------------------------------- */
+/* ---- tokens ---- */
 
 void tokens_release(struct tokens *t)
 {
@@ -475,8 +472,7 @@ static int push_words(const struct tokenizer *tok, const struct glyph *g, int64_
     return 0;
 }
 
-/* ---- the clean up
- * --------------------------------------------------------------------------- */
+/* ---- the clean up ---- */
 
 /* Canonical decomposition of one character into `out` (room for 4). */
 static int64_t decompose(const struct glyph *in, struct glyph *out)
@@ -606,8 +602,7 @@ done:
     return rc;
 }
 
-/* ---- whole texts
- * ---------------------------------------------------------------------------- */
+/* ---- whole texts ---- */
 
 /* The special token that text begins with; returns its length or 0. */
 static int64_t special_at(const struct tokenizer *tok, const char *text, int64_t len,

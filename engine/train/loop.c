@@ -132,8 +132,7 @@ static int start(struct loop *lp)
     return stage_done(st);
 }
 
-/* ---- one step
- * ------------------------------------------------------------------------------------ */
+/* ---- one step ---- */
 
 static const int64_t *order_of(struct loop *lp, int64_t epoch)
 {
@@ -210,8 +209,7 @@ static int train_step(struct loop *lp)
     return stage_done(st);
 }
 
-/* ---- evaluation
- * ------------------------------------------------------------------------------------ */
+/* ---- evaluation ---- */
 
 static const struct metric *keep_metric(const struct loop *lp)
 {

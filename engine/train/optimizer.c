@@ -45,8 +45,7 @@ int optimizer_init(struct optimizer *opt, struct model *model, struct arena *are
     return arena_failed(arena, err);
 }
 
-/* ---- pieces
- * ------------------------------------------------------------------------------------ */
+/* ---- pieces ---- */
 
 struct job {
     struct optimizer *opt;
@@ -146,8 +145,7 @@ static void update_piece(void *ctx, int64_t task)
         w[i] = p->mask[i] ? w[i] : 0.0f;
 }
 
-/* ---- the update
- * -------------------------------------------------------------------------------- */
+/* ---- the update ---- */
 
 static double clip_factor(double norm, double limit)
 {

@@ -73,8 +73,7 @@ static void free_tape(void *t)
     tape_free(t);
 }
 
-/* ---- inputs
- * ---------------------------------------------------------------------------------- */
+/* ---- inputs ---- */
 
 const struct task *stage_task(struct stage *st)
 {
@@ -165,8 +164,7 @@ struct tape *stage_tape(struct stage *st, enum dtype compute)
     return tape && own(st, tape, free_tape) ? NULL : tape;
 }
 
-/* ---- telling
- * ------------------------------------------------------------------------------------ */
+/* ---- telling ---- */
 
 void stage_progress(struct stage *st, int64_t done, int64_t total, const char *fmt, ...)
 {
@@ -194,8 +192,7 @@ void stage_note(struct stage *st, const char *fmt, ...)
     st->note(st, text);
 }
 
-/* ---- recording
- * -------------------------------------------------------------------------------- */
+/* ---- recording ---- */
 
 void stage_metric(struct stage *st, const char *name, int64_t step, double value)
 {
@@ -287,8 +284,7 @@ void stage_predictions(struct stage *st, const struct predictions *p, int64_t st
     stage_metric(st, arena_printf(a, "eval/%s/loss", d->name), step, p->loss);
 }
 
-/* ---- models in runs
- * ----------------------------------------------------------------------------- */
+/* ---- models in runs ---- */
 
 static void output_param(struct stage *st, const struct param *p)
 {
@@ -421,8 +417,10 @@ int artifact_model(struct model **out, struct artifact *a, struct err *err)
         tokenizer_new(&tok, vocab.data, shape_count(vocab.shape), "/model/vocab",
                       cfg.lower_case, err))
         goto done;
-    if (model_empty(&m, &cfg, (enum head_kind)head,
-                    !a->array(a->ctx, "/tensors/bert.pooler.dense.weight", &pooler, &none), tok, err))
+    if (model_empty(
+            &m, &cfg, (enum head_kind)head,
+            !a->array(a->ctx, "/tensors/bert.pooler.dense.weight", &pooler, &none), tok,
+            err))
         goto done;
     tok = NULL;
     for (int64_t i = 0; i < m->n_params; i++)

@@ -56,7 +56,7 @@ extern const struct metric metric_accuracy, metric_f1, metric_matthews, metric_p
         .version = 1,                                                                    \
         .max_len = 128,                                                                  \
         .files = table_files,                                                            \
-        .load = textfile_load,                                                              \
+        .load = textfile_load,                                                           \
         .submission = file,                                                              \
         .config = &id##_table,                                                           \
     }

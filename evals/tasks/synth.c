@@ -65,8 +65,7 @@ static const char *keep(struct strbuf *sb, struct arena *arena)
     return s;
 }
 
-/* ---- agreement
- * ------------------------------------------------------------------------------ */
+/* ---- agreement ---- */
 
 static const char *const person[2][4] = {{"king", "nurse", "pilot", "child"},
                                          {"kings", "nurses", "pilots", "children"}};
@@ -97,8 +96,7 @@ static int make_agreement(struct example *e, struct rng *rng, struct strbuf *sb,
     return e->a ? 0 : -1;
 }
 
-/* ---- match
- * ---------------------------------------------------------------------------------- */
+/* ---- match ---- */
 
 static const char *const number[8] = {"one",  "two", "three", "four",
                                       "five", "six", "seven", "eight"};
@@ -121,8 +119,7 @@ static int make_match(struct example *e, struct rng *rng, struct strbuf *sb,
     return e->a && e->b ? 0 : -1;
 }
 
-/* ---- span
- * ----------------------------------------------------------------------------------- */
+/* ---- span ---- */
 
 static const char *const kind[3] = {"ship", "town", "food"};
 static const char *const opener[3][3] = {
@@ -160,8 +157,7 @@ static int make_span(struct example *e, struct rng *rng, struct strbuf *sb,
     return e->a && e->b && answer && answer->text ? 0 : -1;
 }
 
-/* ---- splits
- * --------------------------------------------------------------------------------- */
+/* ---- splits ---- */
 
 static int64_t split_size(const char *split)
 {

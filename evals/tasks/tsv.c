@@ -35,8 +35,7 @@ static const char *wanted(const struct task_columns *c, int col)
     return names[col];
 }
 
-/* ---- values
- * ------------------------------------------------------------------------------- */
+/* ---- values ---- */
 
 static int fail(const struct reader *r, int field, const char *what, const char *value,
                 const char *right)
@@ -136,8 +135,7 @@ static int add_example(const struct reader *r, const char *const *value, const i
     return value[COL_LABEL] ? set_label(r, e, field[COL_LABEL], value[COL_LABEL]) : 0;
 }
 
-/* ---- TSV
- * ---------------------------------------------------------------------------------- */
+/* ---- TSV ---- */
 
 /* Cuts a line at its tabs, in place. Returns the number of fields, or -1. */
 static int cut_fields(const struct reader *r, char *line, char **field)
@@ -250,8 +248,7 @@ static int read_tsv_line(struct reader *r, char *line, bool first)
     return n < 0 ? -1 : bind_columns(r, field, n);
 }
 
-/* ---- JSONL
- * -------------------------------------------------------------------------------- */
+/* ---- JSONL ---- */
 
 static const struct json *find_member(const struct json *object, const char *names)
 {
@@ -346,8 +343,7 @@ done:
     return rc;
 }
 
-/* ---- files
- * -------------------------------------------------------------------------------- */
+/* ---- files ---- */
 
 static bool has_suffix(const char *s, const char *suffix)
 {

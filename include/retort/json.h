@@ -13,7 +13,7 @@
 #include "retort/err.h"
 #include "retort/strbuf.h"
 
-/* ---- diagnostics: all errors in one go, like a compiler ---------------------------------- */
+/* ---- diagnostics: all errors in one go, like a compiler ---- */
 
 struct diags; /* a list of errors, each with file, line, column and the source line */
 
@@ -35,7 +35,7 @@ int diags_to_err(const struct diags *diags, struct err *err);
 /* The same with the first error by place alone, on one line: "file:line:col: what". */
 int diags_first_to_err(const struct diags *diags, struct err *err);
 
-/* ---- reading ------------------------------------------------------------------------------ */
+/* ---- reading ---- */
 
 struct json_doc;  /* a parsed text, its name and its tree */
 struct json;      /* a value in it; valid as long as the document */
@@ -72,7 +72,7 @@ void json_key_error(const struct json_doc *doc, const struct json *v, struct dia
 /* "file:line:col" of a value. */
 void json_place(const struct json_doc *doc, const struct json *v, struct strbuf *out);
 
-/* ---- writing ------------------------------------------------------------------------------ */
+/* ---- writing ---- */
 
 /* RFC 8785: members sorted by UTF-16 code units, shortest doubles, minimal escapes, no spaces. */
 void json_canonical(const struct json *v, struct strbuf *out);

@@ -114,7 +114,7 @@ int model_slice(struct model *model, struct err *err);
 int64_t model_count(const struct model *model);         /* parameters, with embeddings and head */
 int64_t model_count_nonzero(const struct model *model); /* those not masked, heads kept */
 
-/* ---- a pass --------------------------------------------------------------------------------- */
+/* ---- a pass ---- */
 
 enum pass_flags {
     PASS_GATES = 1, /* gates are leaves (B, H) per layer: ask pass_gate_grad after backward */

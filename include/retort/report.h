@@ -10,8 +10,7 @@
 #include "retort/store.h"
 #include "retort/strbuf.h"
 
-/* ---- statistics
- * ------------------------------------------------------------------------------- */
+/* ---- statistics ---- */
 
 double stats_mean(const double *x, int64_t n); /* NaN if n is 0 */
 double stats_std(const double *x, int64_t n); /* n - 1 in the denominator; NaN if n < 2 */
@@ -59,8 +58,7 @@ int stats_bootstrap(struct bootstrap *out, int64_t n, int64_t resamples, uint64_
 int stats_bootstrap_mean(struct bootstrap *out, const double *a, const double *b,
                          int64_t n, int64_t resamples, uint64_t seed, struct err *err);
 
-/* ---- tables
- * ------------------------------------------------------------------------------------ */
+/* ---- tables ---- */
 
 /* One number of one run, for one point that it serves. */
 struct observation {
@@ -180,8 +178,7 @@ int plot_write(const struct plot *plot, const char *base, struct err *err);
 /* A line for each row over the columns' values (which must be numbers), band: one std. */
 int table_plot(const struct table *t, const char *base, struct err *err);
 
-/* ---- difference of two runs
- * ---------------------------------------------------------------------- */
+/* ---- difference of two runs ---- */
 
 struct diff_options {
     bool tensors; /* look into arrays for the first element that differs */

@@ -41,7 +41,7 @@ const struct point *spec_point(const struct spec *spec, int64_t i);
 int64_t spec_stage_count(const struct spec *spec);
 const char *spec_stage_name(const struct spec *spec, int64_t i);
 
-/* ---- the plan ---------------------------------------------------------------------------------- */
+/* ---- the plan ---- */
 
 enum job_state { JOB_CACHED, JOB_RESUME, JOB_RUN, JOB_RERUN, JOB_BLOCKED };
 

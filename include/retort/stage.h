@@ -14,7 +14,7 @@
 #include "retort/option.h"
 #include "retort/task.h"
 
-/* ---- what a run holds: a tree of datasets, attributes and metrics, see docs/store.md --------------- */
+/* ---- what a run holds: a tree of datasets, attributes and metrics, see docs/store.md ---- */
 
 struct array {
     enum dtype dtype;
@@ -47,7 +47,7 @@ struct recorder {
     int (*reference)(void *ctx, const char *path, const char *origin, struct err *err);
 };
 
-/* ---- reading what another stage made ---------------------------------------------------------- */
+/* ---- reading what another stage made ---- */
 
 struct artifact {
     void *ctx;
@@ -67,7 +67,7 @@ struct artifact {
     const char *const *values;
 };
 
-/* ---- the stage ------------------------------------------------------------------------------------ */
+/* ---- the stage ---- */
 
 struct method;
 

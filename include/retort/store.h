@@ -61,7 +61,7 @@ int store_notes(struct store *store, const char *id, char **out, struct err *err
 int store_remove(struct store *store, const char *id, struct err *err); /* ERR_LOCKED if active */
 int store_rebuild_catalog(struct store *store, struct err *err);
 
-/* ---- writing ------------------------------------------------------------------------------------- */
+/* ---- writing ---- */
 
 struct run_writer;
 
@@ -108,7 +108,7 @@ int run_seal(struct run_writer *w, struct err *err);
 /* Gives the lease back; an unsealed run keeps journal and checkpoints. `why`: a failure, or NULL. */
 void run_end(struct run_writer *w, const char *why);
 
-/* ---- reading ------------------------------------------------------------------------------------- */
+/* ---- reading ---- */
 
 struct run;
 

@@ -95,7 +95,7 @@ const struct task *task_find(const char *name);
 const struct metric *const *metric_list(void);
 const struct metric *metric_find(const char *name);
 
-/* ---- tasks of one's own ---------------------------------------------------------------------- */
+/* ---- tasks of one's own ---- */
 
 /* A table of examples: TSV (no quoting: a quote is text; BOM and CRLF are tolerated) or JSONL (one
  * object per line). A column is a name of the header line, or a number from 1 ("3"); a member's
@@ -130,7 +130,7 @@ struct task_decl {
 int task_declare(struct task **out, const struct task_decl *decl, struct arena *arena,
                  struct err *err);
 
-/* ---- tokens --------------------------------------------------------------------------------- */
+/* ---- tokens ---- */
 
 /* One row of model input: a sequence. Several may come from one example (choices; windows of a long
  * context). Positions count from 0; types are 0 for text a and 1 for text b. */
@@ -181,7 +181,7 @@ int dataset_encode(struct dataset **out, const struct task *task, struct example
 int dataset_slice(struct dataset **data, int64_t from, int64_t to, struct err *err);
 void dataset_free(struct dataset *data);
 
-/* ---- batches -------------------------------------------------------------------------------- */
+/* ---- batches ---- */
 
 /* Packed input of a step: B sequences, N tokens. Arrays live in the arena given to batch_fill. */
 struct batch {
@@ -208,7 +208,7 @@ int batch_fill(struct batch *batch, const struct dataset *data, const int64_t *p
 int64_t *dataset_order(const struct dataset *data, uint64_t seed, int64_t epoch,
                        struct arena *arena);
 
-/* ---- predictions ---------------------------------------------------------------------------- */
+/* ---- predictions ---- */
 
 /* What a model said about a dataset, example by example, in its order. */
 struct predictions {

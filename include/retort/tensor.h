@@ -98,7 +98,7 @@ void param_touch(struct param *p); /* value was changed: version, changed */
 void param_apply_mask(struct param *p);
 void param_release(struct param *p); /* the caches; value and grad belong to the arena */
 
-/* ---- the tape ------------------------------------------------------------------------------ */
+/* ---- the tape ---- */
 
 struct tape;
 

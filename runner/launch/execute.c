@@ -25,8 +25,7 @@ struct work {
     int64_t step;
 };
 
-/* ---- inputs
- * ------------------------------------------------------------------------------------ */
+/* ---- inputs ---- */
 
 static const struct job_input *input_of(const struct stage *st, const char *name)
 {
@@ -139,8 +138,7 @@ static void note(struct stage *st, const char *text)
         w->r->watch->note(w->r->watch->ctx, w->job, text);
 }
 
-/* ---- checkpoints
- * ------------------------------------------------------------------------------- */
+/* ---- checkpoints ---- */
 
 static int state(struct stage *st, const char *name, void *data, int64_t bytes)
 {
@@ -181,8 +179,7 @@ static bool checkpoint(struct stage *st, bool force)
     return stop;
 }
 
-/* ---- the job
- * ------------------------------------------------------------------------------------ */
+/* ---- the job ---- */
 
 static int begin(struct work *w, struct stage *st, struct err *err)
 {

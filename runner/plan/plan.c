@@ -18,8 +18,7 @@ static const struct node *tree_of(const struct planner *pl, int64_t point)
     return pl->sp->tree[point / pl->sp->n_seeds];
 }
 
-/* ---- over
- * ------------------------------------------------------------------------------------ */
+/* ---- over ---- */
 
 static bool is_over(const struct stage_decl *st, const char *var)
 {
@@ -104,8 +103,7 @@ const struct groups *groups_find(struct planner *pl, const struct stage_decl *st
     return g;
 }
 
-/* ---- inputs
- * ---------------------------------------------------------------------------------- */
+/* ---- inputs ---- */
 
 static int64_t stage_index(const struct spec *sp, const char *name)
 {
@@ -252,8 +250,7 @@ static int add_inputs(struct making *mk)
     return rc;
 }
 
-/* ---- jobs
- * ------------------------------------------------------------------------------------ */
+/* ---- jobs ---- */
 
 static uint64_t seed_of(struct planner *pl, const struct stage_decl *st, int64_t point)
 {
@@ -376,8 +373,7 @@ static int64_t job_of(struct planner *pl, int64_t point, int64_t stage)
     return *of;
 }
 
-/* ---- what a job serves
- * ----------------------------------------------------------------------- */
+/* ---- what a job serves ---- */
 
 static int serve(struct planner *pl)
 {

@@ -120,8 +120,7 @@ static struct node *read_chain(struct spec *sp, const char *path, const char **c
     return base ? node_merge(sp, base, node) : NULL;
 }
 
-/* ---- --set
- * ----------------------------------------------------------------------------------- */
+/* ---- --set ---- */
 
 /* "pruned.ratio" -> "stages.pruned.ratio"; "seeds" stays. */
 static const char *tree_path(struct spec *sp, const char *path)
@@ -201,8 +200,7 @@ const char **stage_names(struct spec *sp, const struct node *stages)
     return names;
 }
 
-/* ---- the top level
- * --------------------------------------------------------------------------- */
+/* ---- the top level ---- */
 
 static void check_string(struct spec *sp, const char *key, const char **out)
 {

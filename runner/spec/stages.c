@@ -83,8 +83,7 @@ static void check_keys(struct spec *sp, struct stage_decl *st)
         }
 }
 
-/* ---- inputs
- * ---------------------------------------------------------------------------------- */
+/* ---- inputs ---- */
 
 static bool read_from(struct spec *sp, const struct node *v, struct ref *ref)
 {
@@ -266,8 +265,7 @@ static void check_splits(struct spec *sp, struct stage_decl *st)
     }
 }
 
-/* ---- over, seed, as
- * -------------------------------------------------------------------------- */
+/* ---- over, seed, as ---- */
 
 static bool known_variable(struct spec *sp, const struct node *v)
 {
@@ -423,8 +421,7 @@ struct stage_decl *stage_read(struct spec *sp, const struct node *node)
     return st;
 }
 
-/* ---- ties between stages
- * --------------------------------------------------------------------- */
+/* ---- ties between stages ---- */
 
 static void check_ref(struct spec *sp, const struct node *tree,
                       const struct stage_decl *st, const struct input_decl *in,

@@ -90,8 +90,7 @@ done:
     return rc;
 }
 
-/* ---- variables
- * ------------------------------------------------------------------------------- */
+/* ---- variables ---- */
 
 /* Does --set give a value to this variable? Then the sweep leaves it alone. */
 static bool fixed_by_set(const struct spec *sp, const char *var)
@@ -150,8 +149,7 @@ static int assign_one(struct spec *sp, struct combos *list, const struct node *k
     return c->v[0].value ? 0 : -1;
 }
 
-/* ---- values: a list, range, log, random
- * ------------------------------------------------------- */
+/* ---- values: a list, range, log, random ---- */
 
 struct values {
     const struct node **v;
@@ -383,8 +381,7 @@ static int read_values(struct spec *sp, const struct node *key, struct values *o
     return -1;
 }
 
-/* ---- blocks
- * ---------------------------------------------------------------------------------- */
+/* ---- blocks ---- */
 
 static bool want_object(struct spec *sp, const struct node *v)
 {
@@ -559,8 +556,7 @@ static int concat(struct spec *sp, const struct node *block, struct combos *out,
     return rc;
 }
 
-/* ---- conditions
- * ------------------------------------------------------------------------------ */
+/* ---- conditions ---- */
 
 static const struct node *value_of(const struct spec *sp, const struct combo *c,
                                    const char *var)
@@ -758,8 +754,7 @@ static int expand(struct spec *sp, const struct node *block, struct combos *out,
     return rc;
 }
 
-/* ---- the trees of the points
- * ------------------------------------------------------------------ */
+/* ---- the trees of the points ---- */
 
 /* A base stage's decl is made before it is shared, so that all points read it once. */
 static int prepare(struct spec *sp, struct node *stages)

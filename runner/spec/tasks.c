@@ -17,8 +17,7 @@ const struct task *spec_task(const struct spec *sp, const char *name)
     return spec_find_task(sp, name);
 }
 
-/* ---- declarations
- * ---------------------------------------------------------------------------- */
+/* ---- declarations ---- */
 
 static const char *const task_keys[] = {"kind",   "files",   "format",  "columns",
                                         "labels", "metrics", "max_len", "summary",

@@ -64,8 +64,7 @@ void map_release(struct map *map)
     *map = (struct map){0};
 }
 
-/* ---- values
- * ---------------------------------------------------------------------------------- */
+/* ---- values ---- */
 
 static struct node *node_new(struct spec *sp)
 {
@@ -386,8 +385,7 @@ const char *node_show(struct spec *sp, const struct node *v)
     return text;
 }
 
-/* ---- errors
- * ---------------------------------------------------------------------------------- */
+/* ---- errors ---- */
 
 static void report(struct spec *sp, const struct node *v, bool key, const char *fmt,
                    va_list ap) __attribute__((format(printf, 4, 0)));

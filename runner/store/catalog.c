@@ -293,8 +293,7 @@ int catalog_reset(struct catalog *c, struct err *err)
     return ids ? 0 : -1;
 }
 
-/* ---- labels and notes
- * ------------------------------------------------------------------------------ */
+/* ---- labels and notes ---- */
 
 int labels_add(const char *dir, char kind, const char *id, const char *text,
                struct err *err)

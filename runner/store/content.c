@@ -75,8 +75,7 @@ void field_set(char *field, size_t size, const char *text)
         memcpy(field, text, n);
 }
 
-/* ---- a map from text to number: open addressing
- * ---------------------------------------------------- */
+/* ---- a map from text to number: open addressing ---- */
 
 struct map {
     char **key;

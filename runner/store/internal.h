@@ -156,8 +156,7 @@ int journal_newest(int64_t *out, const char *dir, struct err *err);
 double journal_seconds(const char *dir);
 char *journal_path(const char *dir, int64_t generation, struct err *err);
 
-/* ---- checkpoint.c
- * ---------------------------------------------------------------------------------- */
+/* ---- checkpoint.c ---- */
 
 struct checkpoint_head {
     int64_t generation, position, step;

@@ -111,8 +111,7 @@ struct artifact *run_artifact(struct run *run)
     return &run->artifact;
 }
 
-/* ---- as a stage reads
- * ------------------------------------------------------------------------------ */
+/* ---- as a stage reads ---- */
 
 static struct run *other_run(struct run *run, const char *id, struct err *err)
 {
@@ -236,8 +235,7 @@ static int art_list(void *ctx, const char *group, const char *const **names,
     return 0;
 }
 
-/* ---- series and items
- * ------------------------------------------------------------------------------ */
+/* ---- series and items ---- */
 
 int64_t run_series_count(const struct run *run)
 {

@@ -324,8 +324,7 @@ int store_list(struct store *s, struct run_info **out, int64_t *n, struct err *e
     return 0;
 }
 
-/* ---- names and notes
- * ------------------------------------------------------------------------------- */
+/* ---- names and notes ---- */
 
 struct resolve {
     const char *name;

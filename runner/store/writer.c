@@ -92,8 +92,7 @@ int run_heartbeat(struct run_writer *w, struct err *err)
     return lease_beat(w->lease, err);
 }
 
-/* ---- the recorder
- * ---------------------------------------------------------------------------------- */
+/* ---- the recorder ---- */
 
 static int rec_metric(void *ctx, enum record_class c, const char *name, int64_t step,
                       double value, struct err *err)
@@ -181,8 +180,7 @@ struct recorder run_recorder(struct run_writer *w)
     return (struct recorder){w, rec_metric, rec_array, rec_text, rec_reference};
 }
 
-/* ---- checkpoints
- * ----------------------------------------------------------------------------------- */
+/* ---- checkpoints ---- */
 
 int run_checkpoint(struct run_writer *w, int64_t step, const struct region *r, int64_t n,
                    struct err *err)

@@ -128,8 +128,7 @@ static void choices_are_one_sequence_each(void **state)
     arena_free(arena);
 }
 
-/* ---- spans
- * ---------------------------------------------------------------------------------- */
+/* ---- spans ---- */
 
 static struct dataset *span(struct answer *answer, bool answerable, int64_t max_len,
                             int64_t stride)
@@ -222,8 +221,7 @@ static void a_question_too_long_is_cut_so_that_windows_get_on(void **state)
     dataset_free(data);
 }
 
-/* ---- slices, orders, batches
- * ---------------------------------------------------------------- */
+/* ---- slices, orders, batches ---- */
 
 static struct dataset *letters(const struct task *task, int n, int len)
 {
@@ -392,8 +390,7 @@ static void bad_examples_are_named(void **state)
     assert_null(data);
 }
 
-/* ---- the reference
- * -------------------------------------------------------------------------- */
+/* ---- the reference ---- */
 
 static void put_ids(struct strbuf *sb, const struct sequence *s)
 {

@@ -219,8 +219,7 @@ static void a_declared_table_is_a_task(void **state)
     arena_free(arena);
 }
 
-/* ---- generated tasks
- * ---------------------------------------------------------------------- */
+/* ---- generated tasks ---- */
 
 #define WORDS 128
 
@@ -311,8 +310,7 @@ static void generated_answers_stand_where_they_say(void **state)
     examples_free(ex);
 }
 
-/* ---- real data
- * ---------------------------------------------------------------------------- */
+/* ---- real data ---- */
 
 static void real_glue_is_read(void **state)
 {

@@ -131,8 +131,7 @@ static void very_long_words_and_runs_of_marks_end_quickly(void **state)
     tokenizer_free(tok);
 }
 
-/* ---- the reference
- * -------------------------------------------------------------------------- */
+/* ---- the reference ---- */
 
 static int from_hex(char *hex)
 {
