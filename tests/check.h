@@ -15,23 +15,23 @@
 #include "retort/err.h"
 
 /* A call that must succeed: its error's text is shown otherwise. */
-#define assert_ok(call, err)                                                                   \
-    do {                                                                                       \
-        int rc_ = (call);                                                                      \
-        if (rc_ < 0 || (err)->code != ERR_NONE)                                                \
-            fail_msg("%s: %s", #call, (err)->text);                                            \
+#define assert_ok(call, err)                                                             \
+    do {                                                                                 \
+        int rc_ = (call);                                                                \
+        if (rc_ < 0 || (err)->code != ERR_NONE)                                          \
+            fail_msg("%s: %s", #call, (err)->text);                                      \
     } while (0)
 
 /* A call that must fail with this code and a text that holds `part`. */
-#define assert_fails(call, err, want, part)                                                    \
-    do {                                                                                       \
-        int rc_ = (call);                                                                      \
-        if (rc_ != -1 || (err)->code != (want))                                                \
-            fail_msg("%s: returned %d, code %d: %s", #call, rc_, (int)(err)->code,             \
-                     (err)->text);                                                             \
-        if (!strstr((err)->text, (part)))                                                      \
-            fail_msg("message \"%s\" lacks \"%s\"", (err)->text, (part));                      \
-        err_clear(err);                                                                        \
+#define assert_fails(call, err, want, part)                                              \
+    do {                                                                                 \
+        int rc_ = (call);                                                                \
+        if (rc_ != -1 || (err)->code != (want))                                          \
+            fail_msg("%s: returned %d, code %d: %s", #call, rc_, (int)(err)->code,       \
+                     (err)->text);                                                       \
+        if (!strstr((err)->text, (part)))                                                \
+            fail_msg("message \"%s\" lacks \"%s\"", (err)->text, (part));                \
+        err_clear(err);                                                                  \
     } while (0)
 
 /* Folder of real data and checkpoints ("../shared"), or NULL; then a test skips. */
@@ -40,12 +40,12 @@ static inline const char *shared_dir(void)
     return getenv("RETORT_SHARED");
 }
 
-#define skip_without_shared()                                                                  \
-    do {                                                                                       \
-        if (!shared_dir()) {                                                                   \
-            print_message("real data is not here (RETORT_SHARED)\n");                          \
-            skip();                                                                            \
-        }                                                                                      \
+#define skip_without_shared()                                                            \
+    do {                                                                                 \
+        if (!shared_dir()) {                                                             \
+            print_message("real data is not here (RETORT_SHARED)\n");                    \
+            skip();                                                                      \
+        }                                                                                \
     } while (0)
 
 /* ||a - b|| / ||b||, in double. */

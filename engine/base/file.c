@@ -128,8 +128,8 @@ int file_sync_dir(const char *dir, struct err *err)
 
     if (fd < 0)
         return err_errno(err, "%s", dir);
-    /* Some file systems know no sync of a folder; there is nothing more we could do then.
-     */
+    /* Some file systems know no sync of a folder; there is nothing more we
+     * could do then. */
     if (fsync(fd) && errno != EINVAL && errno != ENOTSUP)
         rc = err_errno(err, "%s", dir);
     close(fd);

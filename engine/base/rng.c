@@ -63,8 +63,8 @@ struct rng rng_streamf(uint64_t seed, const char *fmt, ...)
     return rng;
 }
 
-/* x -> a x + c, applied n times, is again of that form: square and multiply (Brown 1994).
- */
+/* x -> a x + c, applied n times, is again of that form: square and
+ * multiply (Brown 1994). */
 void rng_advance(struct rng *rng, uint64_t n)
 {
     u128 a = ((u128)0x2360ed051fc65da4ull << 64) | 0x4385df649fccf645ull;

@@ -232,8 +232,8 @@ static int min2(int a, int b)
     return a < b ? a : b;
 }
 
-/* Insertions, deletions, replacements and swaps of neighbours (optimal string alignment).
- */
+/* Insertions, deletions, replacements and swaps of neighbours (optimal
+ * string alignment). */
 static int edit_distance(const char *a, int na, const char *b, int nb)
 {
     int rows[3][NAME_MOST + 1];

@@ -26,8 +26,8 @@ struct safetensors {
     int64_t n;
 };
 
-/* What lies where, for the check that the tensors fill the file without gap or overlap.
- */
+/* What lies where, for the check that the tensors fill the file without
+ * gap or overlap. */
 struct span {
     int64_t begin, end;
     const char *name;

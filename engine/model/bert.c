@@ -131,8 +131,8 @@ struct output model_forward(struct pass *p)
     return out;
 }
 
-/* Mean of the losses of start and end (Devlin et al. 2019, 4.2; the mean as in its code).
- */
+/* Mean of the losses of start and end (Devlin et al. 2019, 4.2; the mean
+ * as in its code). */
 static struct tensor *span_loss(struct pass *p, const struct output *out,
                                 struct tensor **each)
 {

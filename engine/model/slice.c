@@ -91,8 +91,8 @@ int64_t model_count_nonzero(const struct model *model)
 
 /* ---- slicing ---- */
 
-/* Keeps the elements of `p` whose head is kept: dimension `axis` runs over heads * dim.
- */
+/* Keeps the elements of `p` whose head is kept: dimension `axis` runs over
+ * heads * dim. */
 static void slice_param(struct param *p, const float *keep, int64_t dim, int axis)
 {
     struct shape s = p->value.shape;

@@ -83,8 +83,8 @@ static int encode_text(struct encoder *e, struct tokens *out, const char *text,
     return tokenizer_encode(e->tok, text, (int64_t)strlen(text), out, err);
 }
 
-/* The reference's "longest first": both end as long as each other where both must be cut.
- */
+/* The reference's "longest first": both end as long as each other where
+ * both must be cut. */
 static void cut_pair(int64_t *a, int64_t *b, int64_t room)
 {
     if (*a + *b <= room)

@@ -21,8 +21,8 @@ static bool constant(const double *x, int64_t n)
     return true;
 }
 
-/* Subtracts the mean; returns the norm of what is left, scaled so that nothing overflows.
- */
+/* Subtracts the mean; returns the norm of what is left, scaled so that
+ * nothing overflows. */
 static double centre(double *x, int64_t n)
 {
     double sum = 0, top = 0, squares = 0;

@@ -25,6 +25,6 @@ struct table {
 /* task.files and task.load of such a task. */
 const char *const *table_files(const struct task *task, const char *split);
 int textfile_load(const struct task *task, const struct task_source *src,
-               struct examples *out, struct err *err);
+                  struct examples *out, struct err *err);
 
 #endif

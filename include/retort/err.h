@@ -1,10 +1,10 @@
 /*
  * Failures, told once and in words.
  *
- * Anything a user, a file, a disk or a device can cause is a status: a function returns 0 or -1
- * (or NULL) and leaves the story in the `struct err` passed last. The first message is kept, so a
- * caller may go on calling after a failure and report the cause. Our own mistake is a BUG(): file,
- * line, values, abort.
+ * Anything a user, a file, a disk or a device can cause is a status: a function returns 0
+ * or -1 (or NULL) and leaves the story in the `struct err` passed last. The first message
+ * is kept, so a caller may go on calling after a failure and report the cause. Our own
+ * mistake is a BUG(): file, line, values, abort.
  *
  * A message names the place, the value and what would be right:
  *     MRPC/train.tsv:17:1: label is "2"; MRPC has 0 and 1
@@ -34,19 +34,27 @@ struct err {
     char text[ERR_TEXT_MAX]; /* UTF-8, no trailing newline; cut at the size */
 };
 
-#define ERR_INIT {ERR_NONE, ""}
+#define ERR_INIT                                                                         \
+    {                                                                                    \
+        ERR_NONE, ""                                                                     \
+    }
 
-/* Sets code and text unless a failure is there already. `err` may be NULL. Always returns -1. */
+/* Sets code and text unless a failure is there already. `err` may be NULL. Always returns
+ * -1. */
 int err_set(struct err *err, enum err_code code, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 int err_vset(struct err *err, enum err_code code, const char *fmt, va_list ap)
     __attribute__((format(printf, 3, 0)));
 
-/* The same with ": strerror(errno)" appended; ENOENT gives ERR_MISSING, ENOMEM ERR_MEMORY, others ERR_IO. */
-int err_errno(struct err *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* The same with ": strerror(errno)" appended; ENOENT gives ERR_MISSING, ENOMEM
+ * ERR_MEMORY, others ERR_IO. */
+int err_errno(struct err *err, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
 
-/* Puts "text: " before the message that is there; for a caller that knows the place. Returns -1. */
-int err_prefix(struct err *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* Puts "text: " before the message that is there; for a caller that knows the place.
+ * Returns -1. */
+int err_prefix(struct err *err, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
 
 /* Forgets the failure. */
 void err_clear(struct err *err);

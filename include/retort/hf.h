@@ -12,39 +12,47 @@
 #define HF_LAYERS_MAX 256
 #define HF_HEADS_MAX 256
 #define HF_LABELS_MAX 10000
-#define HF_ALL -1 /* in heads_kept, ffn_kept before the sizes are known; hf_heads and hf_ffn resolve it */
+#define HF_ALL                                                                           \
+    -1 /* in heads_kept, ffn_kept before the sizes are known; hf_heads and hf_ffn        \
+          resolve it */
 
-/* BERT's config.json, as far as numbers depend on it. All sizes were checked to be sane (>= 1,
- * bounded, width divisible by heads); unknown members are ignored; what we cannot honour (another
- * model_type, relative positions, another activation) is an error that names it. */
+/* BERT's config.json, as far as numbers depend on it. All sizes were checked to be sane
+ * (>= 1, bounded, width divisible by heads); unknown members are ignored; what we cannot
+ * honour (another model_type, relative positions, another activation) is an error that
+ * names it. */
 struct hf_config {
     int64_t layers, width, heads, ffn, vocab, positions, types;
     double eps;
-    double dropout;           /* hidden_dropout_prob */
-    double attention_dropout; /* attention_probs_dropout_prob */
+    double dropout;            /* hidden_dropout_prob */
+    double attention_dropout;  /* attention_probs_dropout_prob */
     double classifier_dropout; /* -1: null in the file, so `dropout` is used */
     double init_range;
     int64_t pad_id;
     enum { HF_GELU, HF_RELU } activation;
-    /* After physical removal layers differ; 0 .. heads-1 as kept, in the numbering of the full model. Written as
-     * "pruned_heads" (transformers 4 builds the smaller layers from it; 5 keeps the member but ignores it) and, for feed-forward neurons, "retort_ffn". */
+    /* After physical removal layers differ; 0 .. heads-1 as kept, in the numbering of the
+     * full model. Written as "pruned_heads" (transformers 4 builds the smaller layers
+     * from it; 5 keeps the member but ignores it) and, for feed-forward neurons,
+     * "retort_ffn". */
     int64_t heads_kept[HF_LAYERS_MAX];
     int32_t *head_ids[HF_LAYERS_MAX]; /* in the arena; NULL: all */
     int64_t ffn_kept[HF_LAYERS_MAX];
     const char *architecture; /* "BertForSequenceClassification" or NULL */
-    int64_t labels;           /* of the head: named, or 2 (transformers' default) for a classifier; else 0 */
+    int64_t labels; /* of the head: named, or 2 (transformers' default) for a classifier;
+                       else 0 */
     const char **label_names; /* id2label, or NULL */
     const char *problem;      /* problem_type, or NULL */
     bool lower_case;          /* of tokenizer_config.json; true if there is none */
 };
 
 /* Strings and lists live in `arena`. `name` is what messages call the text. */
-int hf_config_parse(struct hf_config *cfg, const char *json, int64_t len, const char *name,
-                    struct arena *arena, struct err *err);
+int hf_config_parse(struct hf_config *cfg, const char *json, int64_t len,
+                    const char *name, struct arena *arena, struct err *err);
 int hf_config_write(const struct hf_config *cfg, struct strbuf *out, struct err *err);
-/* All heads, all neurons (HF_ALL), gelu, lower case, everything else zero: then fill in the sizes. */
+/* All heads, all neurons (HF_ALL), gelu, lower case, everything else zero: then fill in
+ * the sizes. */
 void hf_config_defaults(struct hf_config *cfg);
-/* Heads and neurons that a layer has. After hf_config_parse they are heads_kept and ffn_kept themselves. */
+/* Heads and neurons that a layer has. After hf_config_parse they are heads_kept and
+ * ffn_kept themselves. */
 static inline int64_t hf_heads(const struct hf_config *cfg, int64_t layer)
 {
     return cfg->heads_kept[layer] == HF_ALL ? cfg->heads : cfg->heads_kept[layer];
@@ -61,10 +69,13 @@ void hf_close(struct hf_folder *folder);
 const struct hf_config *hf_folder_config(const struct hf_folder *folder);
 int64_t hf_folder_count(const struct hf_folder *folder);
 const struct safetensors_entry *hf_folder_at(const struct hf_folder *folder, int64_t i);
-const struct safetensors_entry *hf_folder_find(const struct hf_folder *folder, const char *name);
-const char *hf_folder_vocab(const struct hf_folder *folder); /* path of vocab.txt, or NULL */
+const struct safetensors_entry *hf_folder_find(const struct hf_folder *folder,
+                                               const char *name);
+/* Path of vocab.txt, or NULL. */
+const char *hf_folder_vocab(const struct hf_folder *folder);
 
-/* SHA-256 over what decides the numbers: config.json, the weights' files, vocab.txt, tokenizer_config.json. */
+/* SHA-256 over what decides the numbers: config.json, the weights' files, vocab.txt,
+ * tokenizer_config.json. */
 int hf_digest(char out[65], const char *dir, struct err *err);
 
 #endif

@@ -1,9 +1,11 @@
 /*
  * Strict JSON (RFC 8259) with places, exact writing (RFC 8785) and many errors at once.
  *
- * Parsing is by cJSON after our own validation: UTF-8 without BOM, no trailing garbage, no leading
- * zeros, no raw control characters, no \u0000, no duplicate keys, no lone surrogates, numbers finite and, if whole,
- * exactly representable (or written as RFC 8785 writes that double); depth at most 64, 2 million values. Places are found by rereading the text.
+ * Parsing is by cJSON after our own validation: UTF-8 without BOM, no trailing garbage,
+ * no leading zeros, no raw control characters, no \u0000, no duplicate keys, no lone
+ * surrogates, numbers finite and, if whole, exactly representable (or written as RFC 8785
+ * writes that double); depth at most 64, 2 million values. Places are found by rereading
+ * the text.
  */
 #ifndef RETORT_JSON_H
 #define RETORT_JSON_H
@@ -20,40 +22,52 @@ struct diags; /* a list of errors, each with file, line, column and the source l
 struct diags *diags_new(struct err *err);
 void diags_free(struct diags *diags);
 
-/* One error at bytes [begin, end) of `text` (the whole file `name`). The column counts code points
- * from 1; text NULL gives a place without line ("--set pruned.ratio=x"). */
+/* One error at bytes [begin, end) of `text` (the whole file `name`). The column counts
+ * code points from 1; text NULL gives a place without line ("--set pruned.ratio=x"). */
 void diags_add(struct diags *diags, const char *name, const char *text, int64_t begin,
                int64_t end, const char *fmt, ...) __attribute__((format(printf, 6, 7)));
 int64_t diags_count(const struct diags *diags);
 
-/* "file:line:col: error: what" + the line + a caret under the place; sorted by place; long lines
- * are cut around the caret. Appends to `out`. */
+/* "file:line:col: error: what" + the line + a caret under the place; sorted by place;
+ * long lines are cut around the caret. Appends to `out`. */
 void diags_print(const struct diags *diags, struct strbuf *out);
 
-/* ERR_INPUT with the printed text (cut at its size). Returns -1 if there was any, else 0. */
+/* ERR_INPUT with the printed text (cut at its size). Returns -1 if there
+ * was any, else 0. */
 int diags_to_err(const struct diags *diags, struct err *err);
 /* The same with the first error by place alone, on one line: "file:line:col: what". */
 int diags_first_to_err(const struct diags *diags, struct err *err);
 
 /* ---- reading ---- */
 
-struct json_doc;  /* a parsed text, its name and its tree */
-struct json;      /* a value in it; valid as long as the document */
+struct json_doc; /* a parsed text, its name and its tree */
+struct json;     /* a value in it; valid as long as the document */
 
-enum json_kind { JSON_NULL, JSON_BOOL, JSON_NUMBER, JSON_STRING, JSON_ARRAY, JSON_OBJECT };
+enum json_kind {
+    JSON_NULL,
+    JSON_BOOL,
+    JSON_NUMBER,
+    JSON_STRING,
+    JSON_ARRAY,
+    JSON_OBJECT
+};
 
-/* NULL with errors in `diags` (never NULL). `name` is what messages call it. Text is copied. */
-struct json_doc *json_parse(const char *text, int64_t len, const char *name, struct diags *diags);
-/* Reads a file of at most 64 MiB; the first error by place comes out in `err`: "file:line:col: what". */
+/* NULL with errors in `diags` (never NULL). `name` is what messages call it. Text is
+ * copied. */
+struct json_doc *json_parse(const char *text, int64_t len, const char *name,
+                            struct diags *diags);
+/* Reads a file of at most 64 MiB; the first error by place comes out in `err`:
+ * "file:line:col: what". */
 struct json_doc *json_parse_file(const char *path, struct err *err);
 void json_doc_free(struct json_doc *doc);
 const struct json *json_root(const struct json_doc *doc);
 
 enum json_kind json_kind(const struct json *v);
-const char *json_kind_name(enum json_kind kind); /* "a number", "an object" ... for messages */
-bool json_is_int(const struct json *v);          /* a whole number of at most 2^53 in size */
-double json_number(const struct json *v);        /* 0 if it is no number */
-int64_t json_int(const struct json *v);          /* 0 if it is no whole number */
+/* "a number", "an object" ... for messages. */
+const char *json_kind_name(enum json_kind kind);
+bool json_is_int(const struct json *v);   /* a whole number of at most 2^53 in size */
+double json_number(const struct json *v); /* 0 if it is no number */
+int64_t json_int(const struct json *v);   /* 0 if it is no whole number */
 bool json_bool(const struct json *v);
 const char *json_string(const struct json *v); /* NULL if it is no string */
 
@@ -74,7 +88,8 @@ void json_place(const struct json_doc *doc, const struct json *v, struct strbuf 
 
 /* ---- writing ---- */
 
-/* RFC 8785: members sorted by UTF-16 code units, shortest doubles, minimal escapes, no spaces. */
+/* RFC 8785: members sorted by UTF-16 code units, shortest doubles, minimal escapes, no
+ * spaces. */
 void json_canonical(const struct json *v, struct strbuf *out);
 /* The same order of members as in the text, two spaces of indent: for people. */
 void json_pretty(const struct json *v, struct strbuf *out);
@@ -102,6 +117,7 @@ void json_num(struct json_writer *w, double x);      /* NaN and infinities write
 void json_i64(struct json_writer *w, int64_t x);
 void json_flag(struct json_writer *w, bool x);
 void json_raw(struct json_writer *w, const char *json); /* JSON text made elsewhere */
-void json_value(struct json_writer *w, const struct json *v); /* canonical unless pretty */
+void json_value(struct json_writer *w,
+                const struct json *v); /* canonical unless pretty */
 
 #endif

@@ -20,7 +20,7 @@ struct job_run {
     struct plan *plan;
     struct store *store;
     struct pool *pool;
-    const char *pins;      /* JSON */
+    const char *pins; /* JSON */
     const char *env_class;
     const struct watch *watch;
     const volatile sig_atomic_t *stop; /* not 0: checkpoint and stop. NULL: never */
@@ -28,8 +28,9 @@ struct job_run {
 };
 
 /*
- * Runs one job whose inputs are sealed, and seals its run. -1 with err: ERR_STOPPED if it was asked to stop
- * (its state is saved), another code if it failed (the reason is kept with the run).
+ * Runs one job whose inputs are sealed, and seals its run. -1 with err: ERR_STOPPED if it
+ * was asked to stop (its state is saved), another code if it failed (the reason is kept
+ * with the run).
  */
 int job_execute(const struct job_run *r, const struct job *job, struct err *err);
 

@@ -1,12 +1,12 @@
 /*
  * Memory that can fail, and arenas.
  *
- * mem_*: zeroed heap memory; a failure is ERR_MEMORY in `err`. Sizes are int64_t and products are
- * checked, since B * T * V leaves int at ordinary sizes.
+ * mem_*: zeroed heap memory; a failure is ERR_MEMORY in `err`. Sizes are int64_t and
+ * products are checked, since B * T * V leaves int at ordinary sizes.
  *
- * An arena belongs to a lifetime: `run` (weights, optimizer state, names), `step` (activations and
- * gradients). Nothing from an arena is freed alone. arena_clear keeps the blocks, so a step that
- * is like the one before allocates nothing.
+ * An arena belongs to a lifetime: `run` (weights, optimizer state, names), `step`
+ * (activations and gradients). Nothing from an arena is freed alone. arena_clear keeps
+ * the blocks, so a step that is like the one before allocates nothing.
  */
 #ifndef RETORT_MEM_H
 #define RETORT_MEM_H
@@ -16,21 +16,25 @@
 
 #include "retort/err.h"
 
-/* count * size zeroed bytes; count 0 gives a valid pointer. NULL on failure. Free with free(). */
+/* count * size zeroed bytes; count 0 gives a valid pointer. NULL on failure. Free with
+ * free(). */
 void *mem_new(int64_t count, size_t size, struct err *err);
 
-/* Grows or shrinks; new bytes are not zeroed. On failure the old block stays valid, NULL returns. */
+/* Grows or shrinks; new bytes are not zeroed. On failure the old block stays valid, NULL
+ * returns. */
 void *mem_resize(void *old, int64_t count, size_t size, struct err *err);
 
-/* Makes room for one more element in a growing array: doubles *capacity when *count reached it.
- * Returns 0, or -1 with the array unchanged. */
-int mem_grow(void **array, int64_t count, int64_t *capacity, size_t size, struct err *err);
+/* Makes room for one more element in a growing array: doubles *capacity when *count
+ * reached it. Returns 0, or -1 with the array unchanged. */
+int mem_grow(void **array, int64_t count, int64_t *capacity, size_t size,
+             struct err *err);
 
 char *mem_strdup(const char *s, struct err *err);
 char *mem_strndup(const char *s, size_t n, struct err *err);
 
 /* The printf'd text, on the heap. */
-char *mem_printf(struct err *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+char *mem_printf(struct err *err, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
 
 /* *out = a * b, or -1 and ERR_INPUT ("too large") on overflow or a negative factor. */
 int mem_product(int64_t *out, int64_t a, int64_t b, struct err *err);

@@ -7,7 +7,8 @@
  *         .outputs = OUTPUT_MODEL, .run = run,
  *     };
  *
- * Help, checks, the JSON Schema, `retort list methods` and the manual follow from the row.
+ * Help, checks, the JSON Schema, `retort list methods` and the manual follow from the
+ * row.
  */
 #ifndef RETORT_METHOD_H
 #define RETORT_METHOD_H
@@ -31,9 +32,13 @@ struct input {
     bool many; /* takes a list, or all points of `over` */
     const char *help;
 };
-#define INPUT_END {0}
+#define INPUT_END                                                                        \
+    {                                                                                    \
+        0                                                                                \
+    }
 
-/* A default that the authors' code has and the paper has not: taken where a stage says "as": "code". */
+/* A default that the authors' code has and the paper has not: taken where a stage says
+ * "as": "code". */
 struct option_default {
     const char *option;
     const char *def; /* JSON text */
@@ -43,24 +48,29 @@ struct method {
     const char *name;
     const char *summary; /* one line */
     const char *paper;   /* "Michel, Levy & Neubig 2019 (arXiv:1905.10650)" or NULL */
-    int64_t version;     /* numeric version: raise it when the numbers change; part of the job's id */
+    int64_t version;     /* numeric version: raise it when the numbers change; part of the
+                            job's id */
     const struct option *options;
     size_t options_size;
     const struct input *inputs;
     unsigned outputs; /* bits of enum kind */
-    bool uses_seed;   /* if not, the seed is not in the id, and equal jobs of all seeds merge */
+    bool uses_seed;   /* if not, the seed is not in the id, and equal jobs of all seeds
+                         merge */
     bool impure;      /* latency, an endpoint: the id holds a nonce */
     int (*run)(struct stage *st); /* 0 or -1 with st->err */
-    /* Further checks of parsed options ("n:m needs m >= n"): 0, or -1 with a message. May be NULL. */
+    /* Further checks of parsed options ("n:m needs m >= n"): 0, or -1 with a message. May
+     * be NULL. */
     int (*check)(const void *options, struct err *err);
-    /* Where the code differs from the paper; ends with a NULL name. NULL: one reading only. */
+    /* Where the code differs from the paper; ends with a NULL name. NULL: one reading
+     * only. */
     const struct option_default *code;
 };
 
 /* The registry, NULL-terminated in the order of list.def; by name, or NULL. */
 const struct method *const *method_list(void);
 const struct method *method_find(const char *name);
-/* For tests: this NULL-terminated list in place of list.def's; NULL: back to it. Not thread-safe. */
+/* For tests: this NULL-terminated list in place of list.def's; NULL: back to it. Not
+ * thread-safe. */
 void method_use(const struct method *const *list);
 
 #endif

@@ -1,9 +1,9 @@
 /*
  * Models, written once over sites.
  *
- * A site is a named place where a method can act: a linear map, an attention, a block. It carries
- * the weights and what a method may do there (masks, gates, a keep bit, taps); the model says
- * what the paper says and knows none of that.
+ * A site is a named place where a method can act: a linear map, an attention, a block. It
+ * carries the weights and what a method may do there (masks, gates, a keep bit, taps);
+ * the model says what the paper says and knows none of that.
  *
  *     x  (N, C)   packed tokens: rows of all sequences, one after another, no padding
  */
@@ -16,7 +16,7 @@
 #include "retort/tensor.h"
 
 struct site_linear {
-    const char *name; /* "encoder.layer.0.attention.query" */
+    const char *name;     /* "encoder.layer.0.attention.query" */
     struct param *weight; /* (O, I) */
     struct param *bias;   /* (O) or NULL */
 };
@@ -25,8 +25,8 @@ struct site_attention {
     const char *name;
     int64_t layer;
     int64_t heads, head_dim;
-    int32_t *head_id;  /* (heads) numbers in the full model */
-    float *keep;       /* (heads) 1, or 0: masked by a method; times the pass's gates */
+    int32_t *head_id; /* (heads) numbers in the full model */
+    float *keep;      /* (heads) 1, or 0: masked by a method; times the pass's gates */
     struct site_linear query, key, value;
 };
 
@@ -45,12 +45,12 @@ struct bert_block {
 };
 
 enum head_kind {
-    HEAD_NONE,     /* the encoder alone */
-    HEAD_CLASSES,  /* pooler, dropout, linear (C -> labels) */
+    HEAD_NONE,    /* the encoder alone */
+    HEAD_CLASSES, /* pooler, dropout, linear (C -> labels) */
     HEAD_REGRESSION,
-    HEAD_SPAN,     /* linear (C -> 2) on every token */
-    HEAD_CHOICE,   /* pooler, dropout, linear (C -> 1) */
-    HEAD_MLM,      /* dense, gelu, layernorm, tied decoder */
+    HEAD_SPAN,   /* linear (C -> 2) on every token */
+    HEAD_CHOICE, /* pooler, dropout, linear (C -> 1) */
+    HEAD_MLM,    /* dense, gelu, layernorm, tied decoder */
 };
 
 struct model {
@@ -66,7 +66,7 @@ struct model {
     bool has_pooler;
     struct site_linear pooler;
     enum head_kind head;
-    struct site_linear classifier;  /* classes, regression, choice, span (qa_outputs) */
+    struct site_linear classifier; /* classes, regression, choice, span (qa_outputs) */
     struct site_linear mlm_dense;
     struct site_norm mlm_ln;
     struct param *mlm_bias;
@@ -76,48 +76,53 @@ struct model {
 enum head_kind head_for_task(const struct task *task);
 
 /*
- * Loads a folder (bert, with or without pooler and head; tensor names with or without "bert."). What is missing for
- * `head` is drawn: weights N(0, init_range) from init/<parameter> of `seed`, biases 0, LayerNorm 1 and 0. A head
- * in the folder is kept if kind and labels fit. labels 0 with HEAD_NONE.
+ * Loads a folder (bert, with or without pooler and head; tensor names with or without
+ * "bert."). What is missing for `head` is drawn: weights N(0, init_range) from
+ * init/<parameter> of `seed`, biases 0, LayerNorm 1 and 0. A head in the folder is kept
+ * if kind and labels fit. labels 0 with HEAD_NONE.
  */
 int model_load(struct model **out, const char *dir, enum head_kind head, int64_t labels,
                uint64_t seed, struct err *err);
-/* A model of the shape of `cfg` with all parameters drawn. `vocab` is a vocab.txt's text. */
+/* A model of the shape of `cfg` with all parameters drawn. `vocab` is a
+ * vocab.txt's text. */
 int model_random(struct model **out, const struct hf_config *cfg, const char *vocab,
                  int64_t vocab_len, enum head_kind head, int64_t labels, uint64_t seed,
                  struct err *err);
-/* The same shape and head as cfg says, parameters zero: for readers of a store. `pooler`: have one
- * even if the head does not ask for it. `tok` is taken over. */
-int model_empty(struct model **out, const struct hf_config *cfg, enum head_kind head, bool pooler,
-                struct tokenizer *tok, struct err *err);
+/* The same shape and head as cfg says, parameters zero: for readers of a store. `pooler`:
+ * have one even if the head does not ask for it. `tok` is taken over. */
+int model_empty(struct model **out, const struct hf_config *cfg, enum head_kind head,
+                bool pooler, struct tokenizer *tok, struct err *err);
 void model_free(struct model *model);
 
 /* Replaces the head by a fresh one (drawn as above), unless it fits already. */
-int model_set_head(struct model *model, enum head_kind head, int64_t labels, uint64_t seed,
-                   struct err *err);
+int model_set_head(struct model *model, enum head_kind head, int64_t labels,
+                   uint64_t seed, struct err *err);
 struct param *model_param(const struct model *model, const char *name); /* or NULL */
 
-/* Writes config.json, model.safetensors (f32), vocab.txt, tokenizer_config.json: `transformers` loads it
- * with equal logits. Masks and gates of 0 are applied to the weights. */
-int model_save(const struct model *model, const char *dir, const struct task *task, struct err *err);
+/* Writes config.json, model.safetensors (f32), vocab.txt, tokenizer_config.json:
+ * `transformers` loads it with equal logits. Masks and gates of 0 are applied to the
+ * weights. */
+int model_save(const struct model *model, const char *dir, const struct task *task,
+               struct err *err);
 
 /* Deep copy. */
 int model_clone(struct model **out, const struct model *model, struct err *err);
 
 /*
- * Physical removal: heads with keep 0 lose their rows of W_q, W_k, W_v and columns of W_o (the
- * biases of q, k, v too; W_o's bias stays); 4 * C * D weights and 3 * D biases a head. At least the shape of zero heads is
- * allowed in a layer: its attention is then the constant bias.
+ * Physical removal: heads with keep 0 lose their rows of W_q, W_k, W_v and columns of W_o
+ * (the biases of q, k, v too; W_o's bias stays); 4 * C * D weights and 3 * D biases a
+ * head. At least the shape of zero heads is allowed in a layer: its attention is then the
+ * constant bias.
  */
 int model_slice(struct model *model, struct err *err);
 
-int64_t model_count(const struct model *model);         /* parameters, with embeddings and head */
+int64_t model_count(const struct model *model); /* parameters, with embeddings and head */
 int64_t model_count_nonzero(const struct model *model); /* those not masked, heads kept */
 
 /* ---- a pass ---- */
 
 enum pass_flags {
-    PASS_GATES = 1, /* gates are leaves (B, H) per layer: ask pass_gate_grad after backward */
+    PASS_GATES = 1, /* gates are leaves (B, H) per layer: see pass_gate_grad */
 };
 
 struct pass {
@@ -129,40 +134,46 @@ struct pass {
     int64_t step;
     const float *const *gates; /* per layer (H) or NULL: multiplied by the sites' keep */
     struct tensor *gate_leaf[HF_LAYERS_MAX];
-    struct tensor **tap_hidden; /* if set: (layers + 1) outputs of the embeddings and the blocks */
-    struct tensor **tap_probs;  /* if set: (layers) attention maps, see ops.h */
-    struct tensor **tap_context; /* if set: (layers) gated heads before W_o, gradients kept */
+    struct tensor **tap_hidden;  /* if set: (layers + 1) outputs of embeddings, blocks */
+    struct tensor **tap_probs;   /* if set: (layers) attention maps, see ops.h */
+    struct tensor **tap_context; /* if set: (layers) gated heads before W_o, with
+                                  * their gradients */
     struct rows rows;
     struct tensor *offsets;
 };
 
 /* What a forward pass gives; parts that the head does not have are NULL. */
 struct output {
-    struct tensor *hidden;  /* (N, C) last block */
-    struct tensor *pooled;  /* (B, C) */
-    struct tensor *logits;  /* classes (B, K); regression (B, 1); choice (examples, choices); span (N, 2); mlm (M, V) */
+    struct tensor *hidden; /* (N, C) last block */
+    struct tensor *pooled; /* (B, C) */
+    struct tensor *logits; /* classes (B, K); regression (B, 1); choice (examples,
+                              choices); span (N, 2); mlm (M, V) */
 };
 
 /* Sets up tape (tape_begin with tape_flags) and pass for a batch. */
-void pass_begin(struct pass *p, struct tape *tape, struct model *model, const struct batch *batch,
-                int tape_flags, unsigned pass_flags);
+void pass_begin(struct pass *p, struct tape *tape, struct model *model,
+                const struct batch *batch, int tape_flags, unsigned pass_flags);
 struct output model_forward(struct pass *p);
 /* Mean loss over the batch by the head's kind; `each` as in ops.h. */
 struct tensor *model_loss(struct pass *p, const struct output *out, struct tensor **each);
 
-/* Gradient of the loss by the gates of `layer`: (B, H) in the tape's real type, or NULL. */
+/* Gradient of the loss by the gates of `layer`: (B, H) in the tape's real
+ * type, or NULL. */
 const void *pass_gate_grad(const struct pass *p, int64_t layer);
 
 /* The verbs of which models are made. */
 struct tensor *site_linear(struct pass *p, const struct site_linear *s, struct tensor *x);
-struct tensor *site_attention(struct pass *p, const struct site_attention *s, struct tensor *x);
+struct tensor *site_attention(struct pass *p, const struct site_attention *s,
+                              struct tensor *x);
 struct tensor *site_norm(struct pass *p, const struct site_norm *s, struct tensor *x);
-struct tensor *site_dropout(struct pass *p, const char *site, double prob, struct tensor *x);
+struct tensor *site_dropout(struct pass *p, const char *site, double prob,
+                            struct tensor *x);
 
-/* Runs the model over a dataset without gradients: predictions in its order. Bits do not depend on
- * `batch_tokens` (about how many tokens go together), nor on threads. */
-int model_predict(struct predictions **out, struct model *model, const struct dataset *data,
-                  struct tape *tape, int64_t batch_tokens, const float *const *gates,
+/* Runs the model over a dataset without gradients: predictions in its order. Bits do not
+ * depend on `batch_tokens` (about how many tokens go together), nor on threads. */
+int model_predict(struct predictions **out, struct model *model,
+                  const struct dataset *data, struct tape *tape, int64_t batch_tokens,
+                  const float *const *gates,
                   void (*progress)(void *ctx, int64_t done, int64_t total), void *ctx,
                   struct err *err);
 

@@ -1,9 +1,10 @@
 /*
- * Operations. One row each in the op table (engine/tensor/ops.c): shape rule, forward, backward,
- * implementations best first, plain-C ref last.
+ * Operations. One row each in the op table (engine/tensor/ops.c): shape rule, forward,
+ * backward, implementations best first, plain-C ref last.
  *
- * Unless said otherwise tensors are of the tape's real type. Rows are independent: a row of an
- * output is the same bits whatever other rows there are. Sums have a fixed order, whatever the threads.
+ * Unless said otherwise tensors are of the tape's real type. Rows are independent: a row
+ * of an output is the same bits whatever other rows there are. Sums have a fixed order,
+ * whatever the threads.
  */
 #ifndef RETORT_OPS_H
 #define RETORT_OPS_H
@@ -11,8 +12,10 @@
 #include "retort/rng.h"
 #include "retort/tensor.h"
 
-/* y = x w' + b.  x (N, I), w (O, I), b (O) or NULL -> (N, O). Products in the tape's compute type. */
-struct tensor *linear(struct tape *tape, struct tensor *x, struct tensor *w, struct tensor *b);
+/* y = x w' + b.  x (N, I), w (O, I), b (O) or NULL -> (N, O). Products in the tape's
+ * compute type. */
+struct tensor *linear(struct tape *tape, struct tensor *x, struct tensor *w,
+                      struct tensor *b);
 
 /* a + b, a * b, elementwise: equal shapes, or b is a row (C) added to every row of a. */
 struct tensor *add(struct tape *tape, struct tensor *a, struct tensor *b);
@@ -25,12 +28,14 @@ struct tensor *mean_all(struct tape *tape, struct tensor *x);
 /* The same elements under another shape. */
 struct tensor *reshape(struct tape *tape, struct tensor *x, struct shape shape);
 
-/* 0.5 x (1 + erf(x / sqrt(2))): Hendrycks & Gimpel 2016, the exact form that BERT uses. */
+/* 0.5 x (1 + erf(x / sqrt(2))): Hendrycks & Gimpel 2016, the exact form
+ * that BERT uses. */
 struct tensor *gelu(struct tape *tape, struct tensor *x);
 struct tensor *relu(struct tape *tape, struct tensor *x);
 struct tensor *tanh_act(struct tape *tape, struct tensor *x);
 
-/* (x - mean) / sqrt(var + eps) * gamma + beta over the last axis; biased variance. Ba et al. 2016. */
+/* (x - mean) / sqrt(var + eps) * gamma + beta over the last axis; biased variance. Ba et
+ * al. 2016. */
 struct tensor *layernorm(struct tape *tape, struct tensor *x, struct tensor *gamma,
                          struct tensor *beta, double eps);
 
@@ -38,16 +43,17 @@ struct tensor *layernorm(struct tape *tape, struct tensor *x, struct tensor *gam
 struct tensor *softmax(struct tape *tape, struct tensor *x);
 struct tensor *log_softmax(struct tape *tape, struct tensor *x);
 
-/* table (V, C), ids i32 (N) -> (N, C). Ids out of range fail the tape. The gradient is summed in token
- * order. */
-struct tensor *embedding(struct tape *tape, struct tensor *table, const struct tensor *ids);
+/* table (V, C), ids i32 (N) -> (N, C). Ids out of range fail the tape. The gradient is
+ * summed in token order. */
+struct tensor *embedding(struct tape *tape, struct tensor *table,
+                         const struct tensor *ids);
 
 /* Rows `index` i32 (M) of x (N, C) -> (M, C). */
 struct tensor *take_rows(struct tape *tape, struct tensor *x, const struct tensor *index);
 
 /*
- * Where in the data a packed row stands, so that dropout does not depend on the batch it is in.
- * Row r is token position[r] of the example example[r]; both i32 (N).
+ * Where in the data a packed row stands, so that dropout does not depend on the batch it
+ * is in. Row r is token position[r] of the example example[r]; both i32 (N).
  */
 struct rows {
     int64_t n;
@@ -63,28 +69,30 @@ struct dropout_key {
 };
 
 /*
- * x with each element zeroed with probability p, the others divided by 1 - p. Element (row r,
- * channel c) uses 32 bits of draw number ((example[r] * 2^16 + position[r]) * 2^16 + c / 2) of the
- * stream (low half for even c, high half for odd c), kept if bits >= p * 2^32. Nothing happens with p = 0 or a
- * tape without TAPE_DROPOUT. x (N, C).
+ * x with each element zeroed with probability p, the others divided by 1 - p. Element
+ * (row r, channel c) uses 32 bits of draw number ((example[r] * 2^16 + position[r]) *
+ * 2^16 + c / 2) of the stream (low half for even c, high half for odd c), kept if bits >=
+ * p * 2^32. Nothing happens with p = 0 or a tape without TAPE_DROPOUT. x (N, C).
  */
 struct tensor *dropout(struct tape *tape, struct tensor *x, double p,
                        const struct rows *rows, const struct dropout_key *key);
 
 /*
- * Scaled dot-product attention per sequence and head (Vaswani et al. 2017, eq. 1), with gates
- * (Michel et al. 2019): sequence b has the rows offsets[b] .. offsets[b+1] - 1;
+ * Scaled dot-product attention per sequence and head (Vaswani et al. 2017, eq. 1), with
+ * gates (Michel et al. 2019): sequence b has the rows offsets[b] .. offsets[b+1] - 1;
  *
- *     P = softmax(q k' / sqrt(D)),  c = dropout(P) v,  out[:, h*D .. h*D + D) = gate[b, h] * c
+ *     P = softmax(q k' / sqrt(D)),  c = dropout(P) v,  out[:, h*D .. h*D + D) = gate[b,
+ * h] * c
  *
- * q, k, v (N, H*D); gates (B, H) or (H) or NULL (all 1); offsets i32 (B + 1). -> (N, H*D).
- * Multiplying by a gate of 1 is exact. The gradient of gate[b, h] is sum_t c_t . dL/d(gated c_t).
- * Dropout of P[i, j] in head h of example e, i and j counted within the sequence, uses the stream of `key`, draw
- * ((e * 256 + head_id[h]) * 2^12 + i) * 2^11 + j / 2 (low half for even j). head_id: the head's
- * number before pruning, NULL: 0 .. H-1.
- * key_mask: u8 (N) or NULL; rows with 0 are not attended to (padding kept as rows).
- * probs: if not NULL, the tensor P of the whole batch (before dropout), as a flat constant: for each
- * sequence and head T*T values. Asking for it never changes which kernel runs.
+ * q, k, v (N, H*D); gates (B, H) or (H) or NULL (all 1); offsets i32 (B + 1). -> (N,
+ * H*D). Multiplying by a gate of 1 is exact. The gradient of gate[b, h] is sum_t c_t .
+ * dL/d(gated c_t). Dropout of P[i, j] in head h of example e, i and j counted within the
+ * sequence, uses the stream of `key`, draw
+ * ((e * 256 + head_id[h]) * 2^12 + i) * 2^11 + j / 2 (low half for even j). head_id: the
+ * head's number before pruning, NULL: 0 .. H-1. key_mask: u8 (N) or NULL; rows with 0 are
+ * not attended to (padding kept as rows). probs: if not NULL, the tensor P of the whole
+ * batch (before dropout), as a flat constant: for each sequence and head T*T values.
+ * Asking for it never changes which kernel runs.
  */
 struct attention {
     int64_t heads;
@@ -98,36 +106,41 @@ struct attention {
     struct dropout_key key;
     struct tensor **probs;
 };
-struct tensor *attention(struct tape *tape, struct tensor *q, struct tensor *k, struct tensor *v,
-                         const struct attention *a);
+struct tensor *attention(struct tape *tape, struct tensor *q, struct tensor *k,
+                         struct tensor *v, const struct attention *a);
 
 /*
- * Losses: scalars, the mean over the rows that count (label >= 0; 0 if there are none). `each`, if not
- * NULL, receives the rows' losses as a constant.
+ * Losses: scalars, the mean over the rows that count (label >= 0; 0 if there are none).
+ * `each`, if not NULL, receives the rows' losses as a constant.
  */
 
-/* -log softmax(logits)[label]. logits (B, V), labels i32 (B); label < 0: the row does not count. */
-struct tensor *cross_entropy(struct tape *tape, struct tensor *logits, const struct tensor *labels,
-                             struct tensor **each);
+/* -log softmax(logits)[label]. logits (B, V), labels i32 (B); label < 0: the row does not
+ * count. */
+struct tensor *cross_entropy(struct tape *tape, struct tensor *logits,
+                             const struct tensor *labels, struct tensor **each);
 /* (x - target)^2. x (B) or (B, 1), target f32 (B). */
-struct tensor *squared_error(struct tape *tape, struct tensor *x, const struct tensor *target,
-                             struct tensor **each);
-/* Cross-entropy over the tokens of each sequence: logits (N), target row i32 (B) as position in the
- * sequence; offsets as in attention. For span start and end (Devlin et al. 2019, 4.2). */
+struct tensor *squared_error(struct tape *tape, struct tensor *x,
+                             const struct tensor *target, struct tensor **each);
+/* Cross-entropy over the tokens of each sequence: logits (N), target row i32 (B) as
+ * position in the sequence; offsets as in attention. For span start and end (Devlin et
+ * al. 2019, 4.2). */
 struct tensor *segment_cross_entropy(struct tape *tape, struct tensor *logits,
-                                     const struct tensor *offsets, const struct tensor *target,
-                                     struct tensor **each);
-/* Cross-entropy of linear(x, w, b) over V classes without ever holding (M, V): chunks of rows. */
+                                     const struct tensor *offsets,
+                                     const struct tensor *target, struct tensor **each);
+/* Cross-entropy of linear(x, w, b) over V classes without ever holding (M, V): chunks of
+ * rows. */
 struct tensor *linear_cross_entropy(struct tape *tape, struct tensor *x, struct tensor *w,
                                     struct tensor *b, const struct tensor *labels,
                                     struct tensor **each);
 /* Column c of x (N, C) -> (N). */
 struct tensor *take_column(struct tape *tape, struct tensor *x, int64_t c);
 
-/* Names of the implementations used since the start, for the record: "linear=onednn-v4 gelu=cpu-v4". */
+/* Names of the implementations used since the start, for the record: "linear=onednn-v4
+ * gelu=cpu-v4". */
 struct strbuf;
 void ops_used(struct strbuf *out);
-/* Sum of the numeric versions of all ops: goes into job ids. Raise an op's when its bits change. */
+/* Sum of the numeric versions of all ops: goes into job ids. Raise an op's when its bits
+ * change. */
 int64_t ops_numeric_version(void);
 
 #endif

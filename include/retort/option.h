@@ -1,8 +1,10 @@
 /*
- * Options of methods and commands: one table each, from which specs and command lines are checked and
- * parsed, and --help, the JSON Schema, `retort list` and the manual page are printed.
+ * Options of methods and commands: one table each, from which specs and command lines are
+ * checked and parsed, and --help, the JSON Schema, `retort list` and the manual page are
+ * printed.
  *
- * A table ends with a row whose name is NULL. Values are stored in a plain struct at `offset`:
+ * A table ends with a row whose name is NULL. Values are stored in a plain struct at
+ * `offset`:
  *
  *     OPT_INT      int64_t          within [min, max]
  *     OPT_REAL     double           within [min, max]
@@ -12,7 +14,8 @@
  *     OPT_INTS     struct int_list  whole numbers, each within [min, max]
  *     OPT_STRINGS  struct string_list
  *
- * A default is JSON text ("0.1", "\"last\"", "[]"); NULL means that the option must be given.
+ * A default is JSON text ("0.1", "\"last\"", "[]"); NULL means that the option must be
+ * given.
  */
 #ifndef RETORT_OPTION_H
 #define RETORT_OPTION_H
@@ -20,7 +23,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum option_type { OPT_INT, OPT_REAL, OPT_BOOL, OPT_STRING, OPT_ENUM, OPT_INTS, OPT_STRINGS };
+enum option_type {
+    OPT_INT,
+    OPT_REAL,
+    OPT_BOOL,
+    OPT_STRING,
+    OPT_ENUM,
+    OPT_INTS,
+    OPT_STRINGS
+};
 
 struct int_list {
     int64_t n;
@@ -35,14 +46,18 @@ struct option {
     const char *name;
     enum option_type type;
     const char *def;
-    double min, max; /* both 0: no bounds (whole numbers: at least 0 is usual, so say so) */
+    double min,
+        max; /* both 0: no bounds (whole numbers: at least 0 is usual, so say so) */
     const char *const *choices;
     const char *unit; /* NULL: none */
     const char *help; /* one sentence, no full stop */
     size_t offset;
 };
 
-#define OPTION_END {0}
+#define OPTION_END                                                                       \
+    {                                                                                    \
+        0                                                                                \
+    }
 
 /* Text of an enum option's value. */
 static inline const char *option_choice(const struct option *o, int value)

@@ -12,10 +12,9 @@
 #include "retort/strbuf.h"
 
 struct pins_options {
-    const char *spec_dir; /* folder of the spec: its repository is /git/work */
-    const char *
-        store_dir; /* <store>/objects.git receives the changes; NULL: they are not kept */
-    const char *kernels; /* kernels_level() */
+    const char *spec_dir;  /* folder of the spec: its repository is /git/work */
+    const char *store_dir; /* <store>/objects.git receives the changes; NULL: not kept */
+    const char *kernels;   /* kernels_level() */
     int threads;
 };
 

@@ -16,8 +16,8 @@ double stats_mean(const double *x, int64_t n); /* NaN if n is 0 */
 double stats_std(const double *x, int64_t n); /* n - 1 in the denominator; NaN if n < 2 */
 double stats_median(const double *x, int64_t n, struct err *err); /* NaN if n is 0 */
 
-/* Student's t with df > 0 degrees of freedom: P(T <= t), and its inverse for 0 < p < 1.
- */
+/* Student's t with df > 0 degrees of freedom: P(T <= t), and its inverse
+ * for 0 < p < 1. */
 double stats_t_cdf(double t, double df);
 double stats_t_quantile(double p, double df);
 /* Half the width of the 95 % interval of the mean: t(0.975, n - 1) * std / sqrt(n). NaN
@@ -111,8 +111,8 @@ int table_parse(struct table **out, const char *text, const char *name, const ch
                 struct err *err);
 void table_free(struct table *t);
 const char *table_title(const struct table *t);
-const char *
-table_spec(const struct table *t); /* path, joined to the declaration's folder; or NULL */
+/* Path, joined to the declaration's folder; or NULL. */
+const char *table_spec(const struct table *t);
 
 /* The pairs of stage and metric that cells want: 0 <= i < count. NULL: not restricted. */
 int64_t table_want_count(const struct table *t);

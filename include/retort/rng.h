@@ -4,9 +4,10 @@
  *     state <- state * 0x2360ed051fc65da44385df649fccf645 + inc   (mod 2^128)
  *     draw   = rotr64(high(state) ^ low(state), state >> 122)      of the new state
  *
- * as numpy.random.PCG64 draws. A stream is keyed by (seed, purpose): state and increment are the
- * two halves of SHA-256(seed as 8 bytes little-endian, purpose), big-endian, the increment made
- * odd. So adding a draw to one purpose moves no other, and arms of a comparison stay paired.
+ * as numpy.random.PCG64 draws. A stream is keyed by (seed, purpose): state and increment
+ * are the two halves of SHA-256(seed as 8 bytes little-endian, purpose), big-endian, the
+ * increment made odd. So adding a draw to one purpose moves no other, and arms of a
+ * comparison stay paired.
  *
  * Purposes: order/<data>/<epoch>, init/<parameter>, dropout/<site>/<step>, ...
  */
@@ -39,7 +40,8 @@ static inline uint64_t rng_next(struct rng *rng)
 /* Skips `n` draws in O(log n). */
 void rng_advance(struct rng *rng, uint64_t n);
 
-/* Uniform in [0, 1): the top 53 bits times 2^-53, as numpy's Generator.random. One draw. */
+/* Uniform in [0, 1): the top 53 bits times 2^-53, as numpy's
+ * Generator.random. One draw. */
 double rng_uniform(struct rng *rng);
 
 /* Uniform in [0, n), n >= 1, without bias (Lemire 2019, with rejection). */

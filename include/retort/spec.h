@@ -1,8 +1,8 @@
 /*
  * Specs and plans: from one JSON file to a graph of jobs.
  *
- *     spec_load: strict JSON, `extends`, `--set`, checked against the methods' tables; all errors at once
- *     spec -> points (sweep x seeds) -> jobs (equal stages merged) -> ids
+ *     spec_load: strict JSON, `extends`, `--set`, checked against the methods' tables;
+ * all errors at once spec -> points (sweep x seeds) -> jobs (equal stages merged) -> ids
  *
  * docs/spec.md describes the language.
  */
@@ -15,17 +15,20 @@
 
 struct spec;
 
-/* `sets`: "pruned.ratio=0.5" as given by --set (value: JSON, or else a string). All errors go to diags. */
+/* `sets`: "pruned.ratio=0.5" as given by --set (value: JSON, or else a string). All
+ * errors go to diags. */
 struct spec *spec_load(const char *path, const char *const *sets, int64_t n_sets,
                        struct diags *diags);
 void spec_free(struct spec *spec);
 const char *spec_name(const struct spec *spec);
 const char *spec_path(const struct spec *spec);
-const char *spec_text(const struct spec *spec);     /* as read, before extends and --set */
+const char *spec_text(const struct spec *spec); /* as read, before extends and --set */
 const char *spec_revision(const struct spec *spec); /* demanded commit, or NULL */
-/* A task of the spec's own "tasks", or a built-in one; NULL if there is none of this name. */
+/* A task of the spec's own "tasks", or a built-in one; NULL if there is none of this
+ * name. */
 const struct task *spec_task(const struct spec *spec, const char *name);
-/* A JSON Schema (draft 2020-12) of the language, from the methods' tables: for editors. */
+/* A JSON Schema (draft 2020-12) of the language, from the methods' tables:
+ * for editors. */
 void spec_schema(struct strbuf *out);
 
 /* One assignment of the sweep's variables, with one seed. */
@@ -47,61 +50,68 @@ enum job_state { JOB_CACHED, JOB_RESUME, JOB_RUN, JOB_RERUN, JOB_BLOCKED };
 
 /* One input of a job, resolved. */
 struct job_input {
-    const char *name;     /* as in the method's inputs table */
-    int64_t n;            /* 1, or as many as `over` gives */
-    const char **from_id; /* (n) job that makes it; NULL entries where it is a path or a name */
-    const char **path;    /* (n) folder, or NULL */
-    const char **value;   /* (n) task name, or NULL */
-    const char **digest;  /* (n) of the folder or the task's files, or NULL */
+    const char *name;           /* as in the method's inputs table */
+    int64_t n;                  /* 1, or as many as `over` gives */
+    const char **from_id;       /* (n) job that makes it; NULL: it is a path or a name */
+    const char **path;          /* (n) folder, or NULL */
+    const char **value;         /* (n) task name, or NULL */
+    const char **digest;        /* (n) of the folder or the task's files, or NULL */
     const struct point **point; /* (n) the point that each stands for */
 };
 
 struct job {
     char id[65];
-    const char *stage;            /* name in the spec (the first that merged) */
+    const char *stage; /* name in the spec (the first that merged) */
     const struct method *method;
-    const void *options;          /* parsed struct */
-    const char *resolved;         /* canonical JSON whose SHA-256 is the id */
-    const char *variables;        /* "pruned.ratio=0.3 seed=1": what tells it from its siblings */
-    const char *record;           /* canonical JSON */
+    const void *options;  /* parsed struct */
+    const char *resolved; /* canonical JSON whose SHA-256 is the id */
+    const char
+        *variables;     /* "pruned.ratio=0.3 seed=1": what tells it from its siblings */
+    const char *record; /* canonical JSON */
     uint64_t seed;
     bool uses_seed;
     struct job_input *input;
     int64_t n_inputs;
-    int64_t *needs;               /* indices of jobs it waits for */
+    int64_t *needs; /* indices of jobs it waits for */
     int64_t n_needs;
-    int64_t *point;               /* points it serves */
+    int64_t *point; /* points it serves */
     int64_t n_points;
     enum job_state state;
-    const char *why;              /* "sealed 2026-11-20", "pruned.ratio is 0.35, was 0.30 in 77d0e6f2b1" */
-    double seconds;               /* expected; NaN: unknown */
-    int64_t bytes;                /* expected on disk; -1: unknown */
+    const char
+        *why; /* "sealed 2026-11-20", "pruned.ratio is 0.35, was 0.30 in 77d0e6f2b1" */
+    double seconds; /* expected; NaN: unknown */
+    int64_t bytes;  /* expected on disk; -1: unknown */
 };
 
 struct plan {
     struct spec *spec;
     struct job *job; /* every job after those it needs */
     int64_t n;
-    int64_t *of;     /* job of (point p, stage s): of[p * stages + s]; -1: an arm without it */
+    int64_t
+        *of; /* job of (point p, stage s): of[p * stages + s]; -1: an arm without it */
     struct arena *arena;
 };
 
 struct plan_options {
-    const char *data_dir;   /* RETORT_DATA or the cache; tasks' files are looked up below it */
+    const char
+        *data_dir; /* RETORT_DATA or the cache; tasks' files are looked up below it */
     const char *env_class;
-    bool rerun;             /* ignore what is sealed */
+    bool rerun; /* ignore what is sealed */
 };
 
-/* Reads data and checkpoints to pin them by digest. Errors (a missing file) go to diags with the
- * place in the spec that named it. NULL then. */
-struct plan *plan_new(struct spec *spec, struct store *store, const struct plan_options *opt,
-                      struct diags *diags);
+/* Reads data and checkpoints to pin them by digest. Errors (a missing file) go to diags
+ * with the place in the spec that named it. NULL then. */
+struct plan *plan_new(struct spec *spec, struct store *store,
+                      const struct plan_options *opt, struct diags *diags);
 void plan_free(struct plan *plan);
 
-/* Below which folder tasks' files are looked up: RETORT_DATA, or the data cache. Never NULL. */
+/* Below which folder tasks' files are looked up: RETORT_DATA, or the data cache. Never
+ * NULL. */
 const char *task_data_dir(void);
-/* The folder that a task's file names are relative to: the data folder, or the one of its family below
- * it (DIR/glue). NULL for generated tasks; ERR_MISSING with -1 if no file is there. Free *out. */
-int task_find_dir(char **out, const struct task *task, const char *data_dir, struct err *err);
+/* The folder that a task's file names are relative to: the data folder, or the one of its
+ * family below it (DIR/glue). NULL for generated tasks; ERR_MISSING with -1 if no file is
+ * there. Free *out. */
+int task_find_dir(char **out, const struct task *task, const char *data_dir,
+                  struct err *err);
 
 #endif

@@ -2,16 +2,16 @@
  * The store: what jobs leave on disk.
  *
  *     <store>/ab/ab..64 hex../run.h5     sealed, read-only: the run
- *                            /journal.G  append-only records of generation G while it works
- *                            /ckpt/      checkpoints, whole files
- *                            /lease      who works on it (host, pid, start time, generation, heartbeat)
- *     <store>/catalog                    append-only lines with CRC: a cache of what is there
- *     <store>/objects.git                object database of the pins (runner/pins/git.c)
- *     <store>/labels                     names and notes that people gave to runs
+ *                            /journal.G  append-only records of generation G while it
+ * works /ckpt/      checkpoints, whole files /lease      who works on it (host, pid,
+ * start time, generation, heartbeat) <store>/catalog                    append-only lines
+ * with CRC: a cache of what is there <store>/objects.git                object database
+ * of the pins (runner/pins/git.c) <store>/labels                     names and notes that
+ * people gave to runs
  *
- * No HDF5 file is ever open for writing across a step: the truth of a working run is its journal;
- * at the end a fresh run.h5 is written aside, checked, renamed, made read-only. HDF5 itself is seen by
- * runner/store/h5.c alone.
+ * No HDF5 file is ever open for writing across a step: the truth of a working run is its
+ * journal; at the end a fresh run.h5 is written aside, checked, renamed, made read-only.
+ * HDF5 itself is seen by runner/store/h5.c alone.
  */
 #ifndef RETORT_STORE_H
 #define RETORT_STORE_H
@@ -44,21 +44,25 @@ struct run_info {
     double started, ended; /* Unix seconds */
     double seconds;        /* work, over all generations */
     int64_t bytes;
-    int64_t step;          /* of the last checkpoint, when partial */
-    char digest[65];       /* result digest, when sealed */
-    char failure[512];     /* why the last try ended, "" if it did not fail */
+    int64_t step;      /* of the last checkpoint, when partial */
+    char digest[65];   /* result digest, when sealed */
+    char failure[512]; /* why the last try ended, "" if it did not fail */
 };
 
 /* State of one run by its full id. Cheap. */
-int store_stat(struct store *store, const char *id, struct run_info *out, struct err *err);
-/* Full id from a unique prefix (>= 4 digits) or a label; ERR_MISSING, or ERR_INPUT if ambiguous. */
+int store_stat(struct store *store, const char *id, struct run_info *out,
+               struct err *err);
+/* Full id from a unique prefix (>= 4 digits) or a label; ERR_MISSING, or ERR_INPUT if
+ * ambiguous. */
 int store_resolve(struct store *store, const char *name, char id[65], struct err *err);
-/* All runs, by start. One damaged run is an entry of state RUN_DAMAGED, never a failure. Free with free(). */
+/* All runs, by start. One damaged run is an entry of state RUN_DAMAGED, never a failure.
+ * Free with free(). */
 int store_list(struct store *store, struct run_info **out, int64_t *n, struct err *err);
 int store_label(struct store *store, const char *id, const char *label, struct err *err);
 int store_note(struct store *store, const char *id, const char *text, struct err *err);
 int store_notes(struct store *store, const char *id, char **out, struct err *err);
-int store_remove(struct store *store, const char *id, struct err *err); /* ERR_LOCKED if active */
+int store_remove(struct store *store, const char *id,
+                 struct err *err); /* ERR_LOCKED if active */
 int store_rebuild_catalog(struct store *store, struct err *err);
 
 /* ---- writing ---- */
@@ -74,20 +78,22 @@ struct run_head {
     const char *resolved; /* canonical JSON that the id is the hash of */
     const char *pins;     /* JSON: git, data, host, libraries */
     const char *env_class;
-    const char *record;   /* canonical JSON of what is recorded beyond the default */
+    const char *record; /* canonical JSON of what is recorded beyond the default */
 };
 
 /*
- * Takes the lease (ERR_LOCKED with who holds it), opens a new generation's journal, and finds the
- * newest checkpoint that is whole and of the same env_class (others are set aside with a note in
- * the log). Records after that checkpoint are dropped at the sealing.
+ * Takes the lease (ERR_LOCKED with who holds it), opens a new generation's journal, and
+ * finds the newest checkpoint that is whole and of the same env_class (others are set
+ * aside with a note in the log). Records after that checkpoint are dropped at the
+ * sealing.
  */
 int run_begin(struct run_writer **out, struct store *store, const struct run_head *head,
               struct err *err);
 struct recorder run_recorder(struct run_writer *w); /* writes to the journal */
 int64_t run_generation(const struct run_writer *w);
 
-/* Checkpoint: named regions, and how far the journal counts. The old one is kept until the new one is safe. */
+/* Checkpoint: named regions, and how far the journal counts. The old one is kept until
+ * the new one is safe. */
 struct region {
     const char *name;
     void *data;
@@ -95,17 +101,21 @@ struct region {
 };
 int run_checkpoint(struct run_writer *w, int64_t step, const struct region *r, int64_t n,
                    struct err *err);
-/* Fills regions from the checkpoint; *step as saved. Returns 1 if there was one, 0 if none, -1. A
- * checkpoint whose names or sizes differ is refused, the one before it used. */
+/* Fills regions from the checkpoint; *step as saved. Returns 1 if there was one, 0 if
+ * none, -1. A checkpoint whose names or sizes differ is refused, the one before it used.
+ */
 int run_restore(struct run_writer *w, int64_t *step, const struct region *r, int64_t n,
                 struct err *err);
 int run_heartbeat(struct run_writer *w, struct err *err);
-/* What a person should see: checkpoints set aside, and why; a line each, "" if none. Owned by w. */
+/* What a person should see: checkpoints set aside, and why; a line each, "" if none.
+ * Owned by w. */
 const char *run_notes(const struct run_writer *w);
 
-/* Writes run.h5 from the journals, checks it, makes it read-only, removes journals and checkpoints, tells the catalog. */
+/* Writes run.h5 from the journals, checks it, makes it read-only, removes journals and
+ * checkpoints, tells the catalog. */
 int run_seal(struct run_writer *w, struct err *err);
-/* Gives the lease back; an unsealed run keeps journal and checkpoints. `why`: a failure, or NULL. */
+/* Gives the lease back; an unsealed run keeps journal and checkpoints. `why`: a failure,
+ * or NULL. */
 void run_end(struct run_writer *w, const char *why);
 
 /* ---- reading ---- */
@@ -113,12 +123,14 @@ void run_end(struct run_writer *w, const char *why);
 struct run;
 
 /* A sealed run, or with `partial` a working one (from its journals). */
-int run_open(struct run **out, struct store *store, const char *id, bool partial, struct err *err);
+int run_open(struct run **out, struct store *store, const char *id, bool partial,
+             struct err *err);
 void run_close(struct run *run);
 const struct run_info *run_info(const struct run *run);
 /* /spec, /resolved, /pins, ... as recorded. NULL if absent. */
 const char *run_head_text(const struct run *run, const char *name);
-/* Reads as a stage does; references lead to other runs of the store. Valid as long as the run. */
+/* Reads as a stage does; references lead to other runs of the store. Valid as long as the
+ * run. */
 struct artifact *run_artifact(struct run *run);
 
 struct series {
@@ -130,7 +142,8 @@ struct series {
 };
 int64_t run_series_count(const struct run *run);
 int run_series(struct run *run, int64_t i, struct series *out, struct err *err);
-int run_series_find(struct run *run, const char *name, struct series *out, struct err *err);
+int run_series_find(struct run *run, const char *name, struct series *out,
+                    struct err *err);
 
 struct run_item {
     const char *path;

@@ -1,5 +1,6 @@
 /*
- * A growing UTF-8 text. Failures stick: append freely, ask once (strbuf_failed or strbuf_take).
+ * A growing UTF-8 text. Failures stick: append freely, ask once (strbuf_failed or
+ * strbuf_take).
  */
 #ifndef RETORT_STRBUF_H
 #define RETORT_STRBUF_H
@@ -15,7 +16,10 @@ struct strbuf {
     bool failed;
 };
 
-#define STRBUF_INIT {NULL, 0, 0, false}
+#define STRBUF_INIT                                                                      \
+    {                                                                                    \
+        NULL, 0, 0, false                                                                \
+    }
 
 void strbuf_add(struct strbuf *sb, const char *bytes, size_t n);
 void strbuf_puts(struct strbuf *sb, const char *s);
@@ -27,15 +31,17 @@ void strbuf_release(struct strbuf *sb);
 const char *strbuf_text(const struct strbuf *sb); /* "" when empty */
 int strbuf_failed(const struct strbuf *sb, struct err *err);
 
-/* The text as heap memory, the buffer empty again; NULL with `err` if an append failed. */
+/* The text as heap memory, the buffer empty again; NULL with `err` if an
+ * append failed. */
 char *strbuf_take(struct strbuf *sb, struct err *err);
 
-/* Appends a double in the shortest form that reads back equal, as ECMAScript and RFC 8785 print
- * it (1, 0.3, 1e-7, 1e+21). NaN and infinities are written nan, inf, -inf (not JSON). */
+/* Appends a double in the shortest form that reads back equal, as ECMAScript and RFC 8785
+ * print it (1, 0.3, 1e-7, 1e+21). NaN and infinities are written nan, inf, -inf (not
+ * JSON). */
 void strbuf_double(struct strbuf *sb, double x);
 
-/* The known name nearest to a misspelt one, or NULL if none is near (edit distance of at most a third of
- * its length): for "did you mean". `names` ends with NULL. */
+/* The known name nearest to a misspelt one, or NULL if none is near (edit distance of at
+ * most a third of its length): for "did you mean". `names` ends with NULL. */
 const char *nearest_name(const char *wrong, const char *const *names);
 
 #endif

@@ -1,11 +1,12 @@
 /*
  * Tasks, examples and datasets.
  *
- * A task names a problem: what its input looks like, its labels, its metrics, and how its files
- * are read. task -> raw examples (text) -> dataset (tokens) -> batches. Loading is the task's one
- * function; everything after it is shared.
+ * A task names a problem: what its input looks like, its labels, its metrics, and how its
+ * files are read. task -> raw examples (text) -> dataset (tokens) -> batches. Loading is
+ * the task's one function; everything after it is shared.
  *
- * A new task is one file in evals/tasks and one line in evals/tasks/list.def (docs/add-a-task.md).
+ * A new task is one file in evals/tasks and one line in evals/tasks/list.def
+ * (docs/add-a-task.md).
  */
 #ifndef RETORT_TASK_H
 #define RETORT_TASK_H
@@ -16,9 +17,9 @@
 enum task_kind {
     TASK_CLASSES,    /* one of n labels; one or two texts */
     TASK_REGRESSION, /* a number; one or two texts */
-    TASK_SPAN,       /* a question (text a), a context (text b), an answer inside it or none */
-    TASK_CHOICE,     /* a question (text a), n candidates */
-    TASK_MLM,        /* text; some tokens are hidden and to be told */
+    TASK_SPAN, /* a question (text a), a context (text b), an answer inside it or none */
+    TASK_CHOICE, /* a question (text a), n candidates */
+    TASK_MLM,    /* text; some tokens are hidden and to be told */
 };
 
 struct answer {
@@ -28,7 +29,7 @@ struct answer {
 
 /* One example, as read. Strings live in the arena of its list. */
 struct example {
-    const char *id; /* the file's own name of it, or its number */
+    const char *id;    /* the file's own name of it, or its number */
     const char *a, *b; /* b NULL: a single text */
     int32_t label;     /* class or right choice; -1: not known (a test set) */
     double value;      /* regression; NaN: not known */
@@ -51,9 +52,11 @@ struct example *examples_add(struct examples *ex, struct err *err);
 
 struct predictions;
 
-/* A metric: a function of predictions and labels, identified by its name. See evals/metrics. */
+/* A metric: a function of predictions and labels, identified by its name. See
+ * evals/metrics. */
 struct metric {
-    const char *name; /* "accuracy", "f1", "matthews", "pearson", "spearman", "exact_match" */
+    const char
+        *name; /* "accuracy", "f1", "matthews", "pearson", "spearman", "exact_match" */
     const char *summary;
     bool larger_is_better;
     int64_t version;
@@ -71,18 +74,18 @@ struct task {
     const char *name; /* "glue/mrpc" */
     const char *summary;
     enum task_kind kind;
-    int64_t labels;                  /* classes; 1 for regression */
-    const char *const *label_names;  /* NULL-terminated, or NULL */
+    int64_t labels;                      /* classes; 1 for regression */
+    const char *const *label_names;      /* NULL-terminated, or NULL */
     const struct metric *const *metrics; /* NULL-terminated; the first is the main one */
-    const char *const *splits;       /* NULL-terminated */
-    int64_t version;                 /* raise when the examples or their reading change */
-    int64_t max_len;                 /* usual cut in tokens, with [CLS] and [SEP] */
-    /* The files of a split relative to the data folder, NULL-terminated: candidates, first that
-     * exists is read ("MRPC/dev.tsv", "MRPC/dev.jsonl"). NULL: generated. */
+    const char *const *splits;           /* NULL-terminated */
+    int64_t version; /* raise when the examples or their reading change */
+    int64_t max_len; /* usual cut in tokens, with [CLS] and [SEP] */
+    /* The files of a split relative to the data folder, NULL-terminated: candidates,
+     * first that exists is read ("MRPC/dev.tsv", "MRPC/dev.jsonl"). NULL: generated. */
     const char *const *(*files)(const struct task *task, const char *split);
     /* Reads a split. An error names file, line and field. */
-    int (*load)(const struct task *task, const struct task_source *src, struct examples *out,
-                struct err *err);
+    int (*load)(const struct task *task, const struct task_source *src,
+                struct examples *out, struct err *err);
     /* A line of GLUE's submission file for predictions; NULL if there is none. */
     const char *submission; /* file name, "MRPC.tsv" */
     const char *vocab;      /* generated tasks: text of their vocab.txt; else NULL */
@@ -97,16 +100,21 @@ const struct metric *metric_find(const char *name);
 
 /* ---- tasks of one's own ---- */
 
-/* A table of examples: TSV (no quoting: a quote is text; BOM and CRLF are tolerated) or JSONL (one
- * object per line). A column is a name of the header line, or a number from 1 ("3"); a member's
- * name in JSONL. Alternatives are separated by "|" ("sentence1|premise"): the first that is there
- * counts. A label is one of the label names, or its number from 0. */
+/* A table of examples: TSV (no quoting: a quote is text; BOM and CRLF are tolerated) or
+ * JSONL (one object per line). A column is a name of the header line, or a number from 1
+ * ("3"); a member's name in JSONL. Alternatives are separated by "|"
+ * ("sentence1|premise"): the first that is there counts. A label is one of the label
+ * names, or its number from 0. */
 struct task_columns {
     const char *a, *b, *label, *id; /* b, id NULL: none; label NULL: not known */
     bool header;                    /* TSV: the first line names the columns */
 };
 
-enum task_format { TASK_FORMAT_AUTO, TASK_FORMAT_TSV, TASK_FORMAT_JSONL }; /* auto: by the suffix */
+enum task_format {
+    TASK_FORMAT_AUTO,
+    TASK_FORMAT_TSV,
+    TASK_FORMAT_JSONL
+}; /* auto: by the suffix */
 
 struct task_file {
     const char *split, *path;
@@ -122,8 +130,9 @@ struct task_decl {
     struct task_columns columns;
     const char *const *label_names; /* n_labels of them; TASK_CLASSES */
     int64_t n_labels;
-    const char *const *metrics; /* names, NULL-terminated, main one first; NULL: by the kind */
-    int64_t max_len;            /* 0: 128 */
+    const char *const
+        *metrics;    /* names, NULL-terminated, main one first; NULL: by the kind */
+    int64_t max_len; /* 0: 128 */
 };
 
 /* Checks the declaration and makes a task of it; everything is copied into `arena`. */
@@ -132,79 +141,85 @@ int task_declare(struct task **out, const struct task_decl *decl, struct arena *
 
 /* ---- tokens ---- */
 
-/* One row of model input: a sequence. Several may come from one example (choices; windows of a long
- * context). Positions count from 0; types are 0 for text a and 1 for text b. */
+/* One row of model input: a sequence. Several may come from one example (choices; windows
+ * of a long context). Positions count from 0; types are 0 for text a and 1 for text b. */
 struct sequence {
     int32_t *id, *type; /* n tokens, in the dataset's arena */
     int32_t n;
-    int32_t example;    /* its index in the dataset */
-    int32_t part;       /* choice or window number */
-    int32_t label;      /* class; -1 unknown */
+    int32_t example; /* its index in the dataset */
+    int32_t part;    /* choice or window number */
+    int32_t label;   /* class; -1 unknown */
     float value;
-    int32_t start, end; /* span: token positions of the answer, 0 0 ([CLS]) for none in this window;
-                         * -1 -1: not known */
-    bool cut;           /* something was left out for max_len (windows: of the question) */
-    int32_t context;    /* span: position of the context's first token */
+    int32_t start, end; /* span: token positions of the answer, 0 0 ([CLS]) for none in
+                         * this window; -1 -1: not known */
+    bool cut;        /* something was left out for max_len (windows: of the question) */
+    int32_t context; /* span: position of the context's first token */
     int32_t *from, *to; /* span: bytes of the context for each token, -1 outside of it */
-    bool *best;         /* span: this window holds the most context around the token; or NULL */
+    bool *best; /* span: this window holds the most context around the token; or NULL */
 };
 
-/* An encoded split. Examples are in the file's order, or in the slice's: raw->v[i], first[i] and
- * index[i] speak of the same example i. seq[], first[] and index[] are on the heap, the sequences'
- * arrays in the arena. */
+/* An encoded split. Examples are in the file's order, or in the slice's: raw->v[i],
+ * first[i] and index[i] speak of the same example i. seq[], first[] and index[] are on
+ * the heap, the sequences' arrays in the arena. */
 struct dataset {
     const struct task *task;
-    char name[96]; /* "glue/mrpc/train" or "glue/mrpc/train[0:500]": names its random streams */
+    char name[96]; /* "glue/mrpc/train" or "glue/mrpc/train[0:500]": names its random
+                      streams */
     struct arena *arena;
     struct examples *raw;
     struct sequence *seq;
     int64_t n_seq;
-    int64_t *first;     /* of example i: its sequences are first[i] .. first[i + 1] - 1 */
-    int64_t n;          /* examples */
-    int64_t *index;     /* example i's number in the whole split */
-    int64_t n_tokens;   /* in all sequences */
+    int64_t *first;   /* of example i: its sequences are first[i] .. first[i + 1] - 1 */
+    int64_t n;        /* examples */
+    int64_t *index;   /* example i's number in the whole split */
+    int64_t n_tokens; /* in all sequences */
     int64_t max_len;
-    int64_t n_cut;      /* sequences that were cut at max_len */
+    int64_t n_cut; /* sequences that were cut at max_len */
     struct special_ids special;
-    int64_t n_vocab;    /* tokens of the tokenizer */
+    int64_t n_vocab; /* tokens of the tokenizer */
 };
 
-/* Pairs are cut longest first, as the reference does; spans get windows with `stride` tokens of
- * overlap (a question that leaves too little room for them is cut). A choice's second text is
- * "b choice" where the example has a b. Takes over `raw`, also on failure. */
+/* Pairs are cut longest first, as the reference does; spans get windows with `stride`
+ * tokens of overlap (a question that leaves too little room for them is cut). A choice's
+ * second text is "b choice" where the example has a b. Takes over `raw`, also on failure.
+ */
 int dataset_encode(struct dataset **out, const struct task *task, struct examples *raw,
                    const char *split, const struct tokenizer *tok, int64_t max_len,
                    int64_t stride, struct err *err);
-/* "train[a:b]": positions a to b - 1 of one fixed permutation of the split, in its order: stream
- * "slice/<task>/<split>" of seed 0. *data itself is changed; on failure it stays as it was. A slice cannot
- * be sliced again. */
+/* "train[a:b]": positions a to b - 1 of one fixed permutation of the split, in its order:
+ * stream "slice/<task>/<split>" of seed 0. *data itself is changed; on failure it stays
+ * as it was. A slice cannot be sliced again. */
 int dataset_slice(struct dataset **data, int64_t from, int64_t to, struct err *err);
 void dataset_free(struct dataset *data);
 
 /* ---- batches ---- */
 
-/* Packed input of a step: B sequences, N tokens. Arrays live in the arena given to batch_fill. */
+/* Packed input of a step: B sequences, N tokens. Arrays live in the arena given to
+ * batch_fill. */
 struct batch {
     int64_t n_seq, n_tok, n_examples;
     int32_t *id, *type, *position; /* (N) */
-    int32_t *row_example;          /* (N) example number in the whole split: names dropout's draws */
-    int32_t *offset;               /* (B + 1) */
-    int32_t *label;                /* (B), or (n_examples) for choices */
-    float *value;                  /* (B) */
-    int32_t *start, *end;          /* (B) */
-    int64_t *seq;                  /* (B) index into dataset->seq */
-    int64_t *example;              /* (n_examples) index into the dataset */
-    int32_t *mlm_row, *mlm_label;  /* (n_mlm) rows that were hidden, and what they were */
+    int32_t
+        *row_example; /* (N) example number in the whole split: names dropout's draws */
+    int32_t *offset;  /* (B + 1) */
+    int32_t *label;   /* (B), or (n_examples) for choices */
+    float *value;     /* (B) */
+    int32_t *start, *end;         /* (B) */
+    int64_t *seq;                 /* (B) index into dataset->seq */
+    int64_t *example;             /* (n_examples) index into the dataset */
+    int32_t *mlm_row, *mlm_label; /* (n_mlm) rows that were hidden, and what they were */
     int64_t n_mlm;
 };
 
-/* The batch of examples pick[0 .. n-1], with all their sequences. Which tokens of a masked LM are hidden
- * depends on the example alone (seed 0, stream "mlm/<task>/<split>/<example>/<part>"): 15 % of the text's
- * tokens, at least one; of these 80 % become [MASK], 10 % a random token, 10 % stay. */
-int batch_fill(struct batch *batch, const struct dataset *data, const int64_t *pick, int64_t n,
-               struct arena *arena, struct err *err);
+/* The batch of examples pick[0 .. n-1], with all their sequences. Which tokens of a
+ * masked LM are hidden depends on the example alone (seed 0, stream
+ * "mlm/<task>/<split>/<example>/<part>"): 15 % of the text's tokens, at least one; of
+ * these 80 % become [MASK], 10 % a random token, 10 % stay. */
+int batch_fill(struct batch *batch, const struct dataset *data, const int64_t *pick,
+               int64_t n, struct arena *arena, struct err *err);
 
-/* Order of an epoch: a permutation of 0 .. n-1 by the stream "order/<data name>/<epoch>". */
+/* Order of an epoch: a permutation of 0 .. n-1 by the stream "order/<data
+ * name>/<epoch>". */
 int64_t *dataset_order(const struct dataset *data, uint64_t seed, int64_t epoch,
                        struct arena *arena);
 
@@ -215,9 +230,10 @@ struct predictions {
     const struct dataset *data;
     struct arena *arena;
     int64_t n;
-    int64_t width;     /* logits of one example: classes, 1, choices */
-    float *logits;     /* (n, width); spans: best start and end logit */
-    double *prob;      /* (n, width): softmax in double; regression: the value; NULL for spans */
+    int64_t width; /* logits of one example: classes, 1, choices */
+    float *logits; /* (n, width); spans: best start and end logit */
+    double
+        *prob; /* (n, width): softmax in double; regression: the value; NULL for spans */
     int32_t *pred;     /* (n) class or choice; NULL for regression and spans */
     double *score;     /* (n) loss of the example in nats (NaN if the label is unknown) */
     const char **text; /* (n) spans: the answer, "" for none */

@@ -10,13 +10,14 @@
 struct stage;
 
 /*
- * AdamW (Loshchilov & Hutter 2019, algorithm 2), with g the clipped gradient and t = 1, 2, ...:
+ * AdamW (Loshchilov & Hutter 2019, algorithm 2), with g the clipped gradient and t = 1,
+ * 2, ...:
  *
  *     m <- b1 m + (1 - b1) g,  v <- b2 v + (1 - b2) g^2
  *     w <- w - lr * wd * w - lr * (m / (1 - b1^t)) / (sqrt(v / (1 - b2^t)) + eps)
  *
- * Without bias correction (the BERT port's Adam) the two quotients are left out. Decay goes to
- * parameters with `decay` alone. Masked elements stay 0.
+ * Without bias correction (the BERT port's Adam) the two quotients are left out. Decay
+ * goes to parameters with `decay` alone. Masked elements stay 0.
  */
 struct adamw {
     double beta1, beta2, eps;
@@ -36,36 +37,40 @@ struct optimizer {
     int64_t step; /* updates made */
 };
 
-/* Takes the model's parameters that are not frozen; moments and gradients live in `arena`. */
+/* Takes the model's parameters that are not frozen; moments and gradients live in
+ * `arena`. */
 int optimizer_init(struct optimizer *opt, struct model *model, struct arena *arena,
                    struct err *err);
 void optimizer_zero_grad(struct optimizer *opt, struct pool *pool);
-/* One update at rate `lr`. Returns the global norm of the gradient before clipping (fixed order of
- * summation, in double). A norm that is not finite changes nothing and comes back as it is. */
+/* One update at rate `lr`. Returns the global norm of the gradient before clipping (fixed
+ * order of summation, in double). A norm that is not finite changes nothing and comes
+ * back as it is. */
 double optimizer_update(struct optimizer *opt, double lr, struct pool *pool);
 
 enum schedule { SCHEDULE_LINEAR, SCHEDULE_CONSTANT, SCHEDULE_COSINE };
 
-/* Rate at update `step` of `total`: from 0 up over `warmup` updates, then down to 0 (linear:
- * lr * (total - step) / (total - warmup)); as transformers' schedules. */
-double schedule_lr(enum schedule kind, double lr, int64_t step, int64_t warmup, int64_t total);
+/* Rate at update `step` of `total`: from 0 up over `warmup` updates, then down to 0
+ * (linear: lr * (total - step) / (total - warmup)); as transformers' schedules. */
+double schedule_lr(enum schedule kind, double lr, int64_t step, int64_t warmup,
+                   int64_t total);
 
-/* Options of every method that trains; its table splices them in by TRAIN_OPTIONS(struct x, train). */
+/* Options of every method that trains; its table splices them in by TRAIN_OPTIONS(struct
+ * x, train). */
 struct train_options {
     int64_t epochs, max_steps, batch, accumulate, max_len, doc_stride;
     double lr, warmup;
-    int schedule; /* enum schedule */
+    int schedule;  /* enum schedule */
     int optimizer; /* 0 adamw, 1 adam without bias correction ("bert-adam") */
     double beta1, beta2, eps, weight_decay;
-    int clip;     /* enum clip */
+    int clip; /* enum clip */
     double clip_norm;
     double dropout, attention_dropout; /* -1: as the checkpoint says */
-    int dtype;    /* 0 f32, 1 bf16 */
-    int keep;     /* 0 last, 1 best */
-    const char *keep_metric; /* "" : the task's first */
-    const char *eval_split;  /* "" : none */
-    int64_t eval_every;      /* steps; 0: at the end of each epoch */
-    int64_t patience;        /* evaluations without gain before stopping; 0: never stop early */
+    int dtype;                         /* 0 f32, 1 bf16 */
+    int keep;                          /* 0 last, 1 best */
+    const char *keep_metric;           /* "" : the task's first */
+    const char *eval_split;            /* "" : none */
+    int64_t eval_every;                /* steps; 0: at the end of each epoch */
+    int64_t patience; /* evaluations without gain before stopping; 0: never stop early */
 };
 
 /*
@@ -76,15 +81,17 @@ struct train_hooks {
     /* The loss of a micro-batch; NULL: the task's. */
     struct tensor *(*loss)(void *ctx, struct pass *p, const struct output *out);
     /* After update `step` (masks by a schedule, ...). */
-    int (*after_step)(void *ctx, struct model *model, int64_t step, int64_t total, struct err *err);
+    int (*after_step)(void *ctx, struct model *model, int64_t step, int64_t total,
+                      struct err *err);
 };
 
 /*
- * Trains `model` on `data` as `opt` says: epochs over permutations order/<data>/<epoch>, the last partial
- * batch kept, warm-up of ceil(warmup * total) updates, dropout from its streams. Records train/loss,
- * train/lr, train/grad_norm of every step, eval/<task>/<split>/<metric> of each evaluation, and its speed.
- * Registers its state with the stage, so that a killed job goes on to the same bits. Stops
- * between steps when the stage is asked to. With keep "best" the best weights are in `model` at the end.
+ * Trains `model` on `data` as `opt` says: epochs over permutations order/<data>/<epoch>,
+ * the last partial batch kept, warm-up of ceil(warmup * total) updates, dropout from its
+ * streams. Records train/loss, train/lr, train/grad_norm of every step,
+ * eval/<task>/<split>/<metric> of each evaluation, and its speed. Registers its state
+ * with the stage, so that a killed job goes on to the same bits. Stops between steps when
+ * the stage is asked to. With keep "best" the best weights are in `model` at the end.
  */
 int train_loop(struct stage *st, struct model *model, const struct dataset *data,
                const struct dataset *dev, const struct train_options *opt,
@@ -118,7 +125,8 @@ int train_loop(struct stage *st, struct model *model, const struct dataset *data
     {"eval_every", OPT_INT, "0", 0, 1e12, NULL, "updates", "0: after each epoch", offsetof(S, F.eval_every)}, \
     {"patience", OPT_INT, "0", 0, 1e9, NULL, "evaluations", "stop after this many without gain; 0: never", offsetof(S, F.patience)}
 /* clang-format on */
-extern const char *const train_schedules[], *const train_optimizers[], *const train_clips[],
-    *const train_dtypes[], *const train_keeps[];
+extern const char *const train_schedules[],
+    *const train_optimizers[], *const train_clips[], *const train_dtypes[],
+                                                         *const train_keeps[];
 
 #endif

@@ -52,8 +52,8 @@ static double *score_of(const struct scorer *s, int64_t layer, int64_t head)
     return &s->score[layer * s->m->cfg.heads + s->m->block[layer].attn.head_id[head]];
 }
 
-/* sum_t |c_t . dL/dc_t| over the rows of a batch; gates are 1, so c is what is retained.
- */
+/* sum_t |c_t . dL/dc_t| over the rows of a batch; gates are 1, so c is
+ * what is retained. */
 static void add_positions(struct scorer *s, const struct pass *p, int64_t layer,
                           double samples)
 {

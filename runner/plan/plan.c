@@ -146,8 +146,8 @@ struct making {
     struct json_writer *w;
 };
 
-/* The job of another stage, at this point or at all points of the group; each job once.
- */
+/* The job of another stage, at this point or at all points of the group;
+ * each job once. */
 static int add_from(struct making *mk, const struct input_decl *d, const struct ref *ref,
                     struct job_input *in)
 {
@@ -413,8 +413,8 @@ static void put_variable(struct strbuf *sb, const char *name, const char *value)
     strbuf_add(sb, value + (word ? 1 : 0), word ? n - 2 : n);
 }
 
-/* Variables that all of the job's points agree in, and the seed where there are several.
- */
+/* Variables that all of the job's points agree in, and the seed where
+ * there are several. */
 static int describe(struct planner *pl, struct job *job)
 {
     const struct point *p = &pl->sp->points[job->point[0]];

@@ -68,8 +68,8 @@ static int64_t differences(const char *a, const char *b, const char **pair, size
     return count;
 }
 
-/* "epochs is 3, was 2": the first option, or other member, that two identities differ in.
- */
+/* "epochs is 3, was 2": the first option, or other member, that two
+ * identities differ in. */
 static const char *first_difference(struct arena *arena, const struct json *now,
                                     const struct json *was, const char *prefix)
 {

@@ -46,8 +46,8 @@ static bool equal(const struct json *a, const struct json *b)
     return yes;
 }
 
-/* Depth is bounded by the parser's. Arrays are told whole: their elements have no names.
- */
+/* Depth is bounded by the parser's. Arrays are told whole: their elements
+ * have no names. */
 static void walk(struct differ *d, const char *path, const struct json *a,
                  const struct json *b)
 {
@@ -133,8 +133,8 @@ static int diff_series(struct strbuf *out, const struct series *x, const struct 
     return 1;
 }
 
-/* Series of `b` that `a` lacks are told too. Times and hosts (RECORD_ENV) do not count.
- */
+/* Series of `b` that `a` lacks are told too. Times and hosts (RECORD_ENV)
+ * do not count. */
 static int diff_metrics(struct strbuf *out, bool *same, struct run *a, struct run *b,
                         struct err *err)
 {

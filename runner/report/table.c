@@ -263,8 +263,8 @@ static void read_seeds(struct reader *r, const struct json *root)
     }
 }
 
-/* The paper's file is read now, so that a wrong name of a table is told with its place.
- */
+/* The paper's file is read now, so that a wrong name of a table is told
+ * with its place. */
 static int read_paper(struct reader *r, const struct json *root, struct err *err)
 {
     static const char *const known[] = {"file", "table", "keys", "scale", NULL};

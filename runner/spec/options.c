@@ -1,5 +1,5 @@
-/* A stage's options: from JSON values to the struct of its method, by the method's table.
- */
+/* A stage's options: from JSON values to the struct of its method, by the
+ * method's table. */
 #include "tree.h"
 
 #include <math.h>

@@ -206,8 +206,8 @@ static int put_entry(struct catalog *c, const struct entry *e, struct err *err)
     return 0;
 }
 
-/* Takes in what was appended since. Trouble means only that run files are opened instead.
- */
+/* Takes in what was appended since. Trouble means only that run files are
+ * opened instead. */
 static void refresh(struct catalog *c)
 {
     struct err err = ERR_INIT;

@@ -346,8 +346,8 @@ static bool name_is_good(const char *name)
     return name && strlen(name) < PATH_LEN_MAX - 32 && parts_are_good(name);
 }
 
-/* A series "a" owns the datasets a/step and a/value, so "a" and "a/step" cannot both be.
- */
+/* A series "a" owns the datasets a/step and a/value, so "a" and "a/step"
+ * cannot both be. */
 static int series_path(char *path, size_t size, const struct content *c,
                        enum record_class cls, const char *name, const char *part,
                        struct err *err)
@@ -484,8 +484,8 @@ struct entry {
     const struct points *series;
 };
 
-/* Texts are hashed with their length, numbers as 8 bytes: no two contents run together.
- */
+/* Texts are hashed with their length, numbers as 8 bytes: no two contents
+ * run together. */
 static void add_number(struct sha256 *h, int64_t x)
 {
     sha256_add(h, &x, sizeof x);

@@ -114,8 +114,8 @@ static void put_text(struct strbuf *sb, const char *s)
         strbuf_puts(sb, s);
 }
 
-/* Writes header, small part and data; takes all of it back on failure (a full disk, say).
- */
+/* Writes header, small part and data; takes all of it back on failure (a
+ * full disk, say). */
 static int append(struct journal *j, enum record_type type, struct strbuf *small,
                   const void *data, int64_t bytes, struct err *err)
 {

@@ -194,8 +194,8 @@ static void bad_records_are_refused_in_words(void **state)
     run_end(w, "enough");
 }
 
-/* In a child that is killed in the middle: two checkpoints, and records after the last.
- */
+/* In a child that is killed in the middle: two checkpoints, and records
+ * after the last. */
 static void work_and_be_killed(struct fix *f, const char *id)
 {
     pid_t child = fork();
@@ -217,8 +217,8 @@ static void work_and_be_killed(struct fix *f, const char *id)
     assert_true(WIFSIGNALED(status));
 }
 
-/* Goes on from a checkpoint, if there is one, to the end. Returns where it went on from.
- */
+/* Goes on from a checkpoint, if there is one, to the end. Returns where it
+ * went on from. */
 static int64_t finish(struct fix *f, const char *id)
 {
     int64_t x = 0, step = 0;
@@ -557,8 +557,8 @@ static void a_run_made_again_must_come_out_the_same(void **state)
     run_end(w, "differs");
 }
 
-/* Any HDF5 reader must do; h5py stands for them. References are followed by HDF5 itself.
- */
+/* Any HDF5 reader must do; h5py stands for them. References are followed
+ * by HDF5 itself. */
 static void h5py_reads_a_run_and_its_references(void **state)
 {
     static const char script[] =
