@@ -1,62 +1,14 @@
 /*
- * What many runs say together: statistics, tables, plots, and the difference of two runs.
+ * What many runs say together: tables, plots, and the difference of two runs.
  *
- * Statistics, tables and plots work on plain values in memory; only diff_runs reads a
- * store.
+ * Tables and plots work on plain values in memory; only diff_runs reads a store.
  */
 #ifndef RETORT_REPORT_H
 #define RETORT_REPORT_H
 
+#include "retort/stats.h"
 #include "retort/store.h"
 #include "retort/strbuf.h"
-
-/* ---- statistics ---- */
-
-double stats_mean(const double *x, int64_t n); /* NaN if n is 0 */
-double stats_std(const double *x, int64_t n); /* n - 1 in the denominator; NaN if n < 2 */
-double stats_median(const double *x, int64_t n, struct err *err); /* NaN if n is 0 */
-
-/* Student's t with df > 0 degrees of freedom: P(T <= t), and its inverse
- * for 0 < p < 1. */
-double stats_t_cdf(double t, double df);
-double stats_t_quantile(double p, double df);
-/* Half the width of the 95 % interval of the mean: t(0.975, n - 1) * std / sqrt(n). NaN
- * if n < 2. */
-double stats_interval95(const double *x, int64_t n);
-
-struct test_result {
-    double statistic;
-    double p; /* two-sided */
-};
-
-/* Paired t-test of a against b. Equal pairs give statistic 0 and p 1; differences that
- * are all the same and not 0 give an infinite statistic and p 0; n < 2 gives NaN. */
-struct test_result stats_paired_t(const double *a, const double *b, int64_t n);
-
-/* McNemar's exact test: of the examples on which two classifiers disagree, `b` were right
- * only by the first, `c` only by the second. statistic is min(b, c). */
-struct test_result stats_mcnemar(int64_t b, int64_t c);
-
-/*
- * Paired bootstrap over examples (Koehn 2004; Efron & Tibshirani 1993): each resample
- * draws n example numbers from the stream (seed, "bootstrap") and asks `difference` for
- * the metric of A less that of B on them.
- *
- *   low, high   2.5 % and 97.5 % percentiles of the resampled differences
- *   p           two-sided: twice the smaller share of resamples at or beyond 0, (k + 1) /
- * (m + 1), at most 1
- */
-struct bootstrap {
-    double difference; /* on all examples, each once */
-    double low, high;
-    double p;
-};
-int stats_bootstrap(struct bootstrap *out, int64_t n, int64_t resamples, uint64_t seed,
-                    double (*difference)(void *ctx, const int64_t *pick, int64_t n),
-                    void *ctx, struct err *err);
-/* The same for a mean over examples: a and b hold one score for each. */
-int stats_bootstrap_mean(struct bootstrap *out, const double *a, const double *b,
-                         int64_t n, int64_t resamples, uint64_t seed, struct err *err);
 
 /* ---- tables ---- */
 

@@ -25,4 +25,12 @@ for b, c in ((0, 0), (0, 5), (3, 3), (1, 9), (12, 25), (300, 360), (0, 1000), (5
     p = 1.0 if b + c == 0 else float(stats.binomtest(b, b + c).pvalue)
     out.append(f"    {{{b}, {c}, {p!r}}},")
 out.append("};")
+out.append("static const struct { int64_t n; double x[72], y[72], r, r_p, rho, rho_p; } correlations[] = {")
+for n, noise, digits in ((3, 0.1, 6), (5, 1.0, 6), (12, 0.5, 1), (30, 5.0, 0), (72, 0.7, 3), (72, 0.01, 6)):
+    x = rng.normal(0, 1, n).round(digits)
+    y = (x + rng.normal(0, noise, n)).round(digits)
+    p, s = stats.pearsonr(x, y), stats.spearmanr(x, y)
+    text = lambda v: "{" + ", ".join(repr(float(e)) for e in v) + "}"
+    out.append(f"    {{{n}, {text(x)}, {text(y)}, {float(p.statistic)!r}, {float(p.pvalue)!r}, {float(s.statistic)!r}, {float(s.pvalue)!r}}},")
+out.append("};")
 open("tests/parity/fixtures/stats.h", "w").write("\n".join(out) + "\n")

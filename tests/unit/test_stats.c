@@ -1,6 +1,6 @@
 /* Statistics against SciPy (tests/parity/make_stats.py) and against what must hold. */
 #include "check.h"
-#include "retort/report.h"
+#include "retort/stats.h"
 
 // clang-format off
 #include "../parity/fixtures/stats.h"
@@ -43,6 +43,37 @@ static void mcnemar_equals_scipys_binomial_test(void **state)
     (void)state;
     for (size_t i = 0; i < COUNT(mcnemar); i++)
         close_to(stats_mcnemar(mcnemar[i].b, mcnemar[i].c).p, mcnemar[i].p, 1e-9);
+}
+
+static void correlations_equal_scipy(void **state)
+{
+    (void)state;
+    struct err err = ERR_INIT;
+    struct test_result r;
+    for (size_t i = 0; i < COUNT(correlations); i++) {
+        int64_t n = correlations[i].n;
+        assert_ok(stats_pearson(&r, correlations[i].x, correlations[i].y, n, &err), &err);
+        close_to(r.statistic, correlations[i].r, 1e-12);
+        close_to(r.p, correlations[i].r_p, 1e-9);
+        assert_ok(stats_spearman(&r, correlations[i].x, correlations[i].y, n, &err),
+                  &err);
+        close_to(r.statistic, correlations[i].rho, 1e-12);
+        close_to(r.p, correlations[i].rho_p, 1e-9);
+    }
+}
+
+static void a_constant_side_has_no_correlation(void **state)
+{
+    (void)state;
+    struct err err = ERR_INIT;
+    struct test_result r;
+    double x[] = {1, 2, 3}, flat[] = {4, 4, 4};
+    assert_ok(stats_pearson(&r, x, flat, 3, &err), &err);
+    assert_true(isnan(r.statistic) && isnan(r.p));
+    assert_ok(stats_pearson(&r, x, x, 1, &err), &err);
+    assert_true(isnan(r.statistic));
+    assert_ok(stats_spearman(&r, x, x, 3, &err), &err);
+    assert_true(r.statistic >= 1 && r.p <= 0);
 }
 
 static void few_values_give_nan_and_not_nonsense(void **state)
@@ -96,6 +127,8 @@ int main(void)
         cmocka_unit_test(t_distribution_equals_scipy),
         cmocka_unit_test(paired_t_tests_equal_scipy),
         cmocka_unit_test(mcnemar_equals_scipys_binomial_test),
+        cmocka_unit_test(correlations_equal_scipy),
+        cmocka_unit_test(a_constant_side_has_no_correlation),
         cmocka_unit_test(few_values_give_nan_and_not_nonsense),
         cmocka_unit_test(equal_pairs_are_no_evidence),
         cmocka_unit_test(the_bootstrap_repeats_and_sees_a_clear_difference),

@@ -11,8 +11,8 @@
 #include <string.h>
 
 #include "retort/mem.h"
-#include "retort/report.h"
 #include "retort/rng.h"
+#include "retort/stats.h"
 
 static int by_value(const void *a, const void *b)
 {
@@ -238,4 +238,122 @@ int stats_bootstrap_mean(struct bootstrap *out, const double *a, const double *b
 {
     struct two_means two = {a, b};
     return stats_bootstrap(out, n, resamples, seed, mean_difference, &two, err);
+}
+
+/* ---- correlation ----------------------------------------------------------- */
+
+static bool constant(const double *x, int64_t n)
+{
+    for (int64_t i = 1; i < n; i++)
+        if (x[i] != x[0])
+            return false;
+    return true;
+}
+
+/* Subtracts the mean and scales by a power of two, so that squares stay in range; the sum
+ * of squares. */
+static double centre(double *x, int64_t n)
+{
+    double mean = stats_mean(x, n), top = 0, squares = 0;
+    int exponent;
+
+    for (int64_t i = 0; i < n; i++) {
+        x[i] -= mean;
+        top = fmax(fabs(x[i]), top);
+    }
+    frexp(top, &exponent);
+    for (int64_t i = 0; i < n; i++) {
+        x[i] = ldexp(x[i], -exponent);
+        squares += x[i] * x[i];
+    }
+    return squares;
+}
+
+/* Changes x and y. P(|T| > |t|) is I_{1 - r^2}((n - 2) / 2, 1 / 2). Equal sides give
+ * exactly 1, since sqrt(s * s) is s. */
+static struct test_result correlate(double *x, double *y, int64_t n)
+{
+    struct test_result out = {(double)NAN, (double)NAN};
+    double sum = 0, xx, yy, r;
+
+    if (n < 2 || constant(x, n) || constant(y, n))
+        return out;
+    xx = centre(x, n);
+    yy = centre(y, n);
+    for (int64_t i = 0; i < n; i++)
+        sum += x[i] * y[i];
+    r = fmax(-1, fmin(1, sum / sqrt(xx * yy)));
+    out.statistic = r;
+    out.p = n == 2
+                ? 1
+                : beta_regularised(0.5 * (double)(n - 2), 0.5, (1 - r) * (1 + r), r * r);
+    return out;
+}
+
+struct placed {
+    double value;
+    int64_t at;
+};
+
+static int by_place(const void *a, const void *b)
+{
+    const struct placed *x = a, *y = b;
+
+    if (x->value != y->value)
+        return x->value < y->value ? -1 : 1;
+    return (x->at > y->at) - (x->at < y->at);
+}
+
+/* Numbers become their ranks from 1. */
+static int to_ranks(double *x, int64_t n, struct err *err)
+{
+    struct placed *v = mem_new(n, sizeof *v, err);
+
+    if (!v)
+        return -1;
+    for (int64_t i = 0; i < n; i++)
+        v[i] = (struct placed){x[i], i};
+    qsort(v, (size_t)n, sizeof *v, by_place);
+    for (int64_t i = 0, j; i < n; i = j) {
+        for (j = i; j < n && v[j].value == v[i].value; j++)
+            ;
+        for (int64_t k = i; k < j; k++)
+            x[v[k].at] = 0.5 * (double)(i + j + 1);
+    }
+    free(v);
+    return 0;
+}
+
+static int correlation(struct test_result *out, const double *x, const double *y,
+                       int64_t n, bool ranks, struct err *err)
+{
+    double *a = mem_new(n, sizeof *a, err), *b = mem_new(n, sizeof *b, err);
+    int rc = -1;
+
+    if (!a || !b)
+        goto done;
+    memcpy(a, x, (size_t)n * sizeof *a);
+    memcpy(b, y, (size_t)n * sizeof *b);
+    if (ranks && (to_ranks(a, n, err) || to_ranks(b, n, err)))
+        goto done;
+    *out = correlate(a, b, n);
+    if (ranks && n == 2)
+        out->p = (double)NAN;
+    rc = 0;
+done:
+    free(b);
+    free(a);
+    return rc;
+}
+
+int stats_pearson(struct test_result *out, const double *x, const double *y, int64_t n,
+                  struct err *err)
+{
+    return correlation(out, x, y, n, false, err);
+}
+
+int stats_spearman(struct test_result *out, const double *x, const double *y, int64_t n,
+                   struct err *err)
+{
+    return correlation(out, x, y, n, true, err);
 }
