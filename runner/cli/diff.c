@@ -7,13 +7,11 @@
 #include "retort/report.h"
 #include "verbs.h"
 
-static int usage(FILE *to)
-{
-    fputs("usage: retort diff A B [--tensors] [--store DIR]\n\n"
-          "A and B are runs: ids (4 digits or more) or labels.\n",
-          to);
-    return to == stderr ? 2 : 0;
-}
+struct args {
+    struct common common;
+    const char *a, *b;
+    bool tensors;
+};
 
 static int open_one(struct run **out, struct store *store, const char *name,
                     struct err *err)
@@ -25,43 +23,56 @@ static int open_one(struct run **out, struct store *store, const char *name,
                : 0;
 }
 
-int verb_diff(int argc, char **argv)
+static int run(const void *given)
 {
+    const struct args *args = given;
     struct err err = ERR_INIT;
     struct strbuf out = STRBUF_INIT;
-    struct diff_options opt = {false};
+    struct diff_options opt = {args->tensors};
     struct store *store = NULL;
-    struct run *run[2] = {NULL, NULL};
-    const char *where = NULL, *name[2] = {NULL, NULL};
+    struct run *side[2] = {NULL, NULL};
     bool same = false;
-    int n = 0, rc;
+    int rc;
 
-    for (int i = 1; i < argc; i++) {
-        if (!strcmp(argv[i], "--help"))
-            return usage(stdout);
-        if (!strcmp(argv[i], "--tensors"))
-            opt.tensors = true;
-        else if (!strcmp(argv[i], "--store") && i + 1 < argc)
-            where = argv[++i];
-        else if (argv[i][0] != '-' && n < 2)
-            name[n++] = argv[i];
-        else
-            return usage(stderr);
-    }
-    if (n != 2)
-        return usage(stderr);
-    if (store_open(&store, store_place(where), false, &err) ||
-        open_one(&run[0], store, name[0], &err) ||
-        open_one(&run[1], store, name[1], &err) ||
-        diff_runs(&out, &same, run[0], run[1], &opt, &err)) {
+    if (store_open(&store, args->common.store, false, &err) ||
+        open_one(&side[0], store, args->a, &err) ||
+        open_one(&side[1], store, args->b, &err) ||
+        diff_runs(&out, &same, side[0], side[1], &opt, &err)) {
         rc = tell_error(&err);
     } else {
         fputs(strbuf_text(&out), stdout);
         rc = same ? 0 : 1;
     }
     strbuf_release(&out);
-    run_close(run[1]);
-    run_close(run[0]);
+    run_close(side[1]);
+    run_close(side[0]);
     store_close(store);
     return rc;
 }
+
+static const struct operand operands[] = {
+    {.name = "A",
+     .help = "a run: the first digits of its id (4 or more), or its label",
+     .offset = offsetof(struct args, a)},
+    {.name = "B", .help = "the other run", .offset = offsetof(struct args, b)},
+    OPERAND_END,
+};
+static const struct flag flags[] = {
+    {.name = "tensors",
+     .type = OPT_BOOL,
+     .help = "look into arrays for the first element that differs",
+     .offset = offsetof(struct args, tensors)},
+    FLAG_END,
+};
+
+const struct verb verb_diff = {
+    .name = "diff",
+    .group = "Results",
+    .summary = "what tells two runs apart",
+    .operands = operands,
+    .flags = flags,
+    .common = COMMON_STORE,
+    .about = "Exit code 0: the results are equal to the bit; 1: they are not.",
+    .size = sizeof(struct args),
+    .run = run,
+};

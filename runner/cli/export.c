@@ -7,14 +7,11 @@
 #include "retort/store.h"
 #include "verbs.h"
 
-static int usage(FILE *to)
-{
-    fputs("usage: retort export --hf RUN DIR [--store DIR]\n\n"
-          "Writes config.json, model.safetensors, vocab.txt and tokenizer_config.json. "
-          "DIR must not be there.\n",
-          to);
-    return to == stderr ? 2 : 0;
-}
+struct args {
+    struct common common;
+    const char *run, *dir;
+    bool hf;
+};
 
 static int export_hf(struct store *store, const char *name, const char *dir,
                      struct err *err)
@@ -37,31 +34,47 @@ static int export_hf(struct store *store, const char *name, const char *dir,
     return rc;
 }
 
-int verb_export(int argc, char **argv)
+static int run(const void *given)
 {
+    const struct args *args = given;
     struct err err = ERR_INIT;
     struct store *store = NULL;
-    const char *where = NULL, *arg[2] = {NULL, NULL};
-    bool hf = false;
-    int n = 0;
 
-    for (int i = 1; i < argc; i++) {
-        if (!strcmp(argv[i], "--help"))
-            return usage(stdout);
-        if (!strcmp(argv[i], "--hf"))
-            hf = true;
-        else if (!strcmp(argv[i], "--store") && i + 1 < argc)
-            where = argv[++i];
-        else if (argv[i][0] != '-' && n < 2)
-            arg[n++] = argv[i];
-        else
-            return usage(stderr);
-    }
-    if (!hf || n != 2)
-        return usage(stderr);
-    if (store_open(&store, store_place(where), false, &err) ||
-        export_hf(store, arg[0], arg[1], &err))
-        tell_error(&err);
+    if (!args->hf)
+        err_set(&err, ERR_INPUT, "say what to export: --hf");
+    else if (!store_open(&store, args->common.store, false, &err))
+        export_hf(store, args->run, args->dir, &err);
     store_close(store);
-    return err_exit_code(&err);
+    return err_is_set(&err) ? tell_error(&err) : 0;
 }
+
+static const struct operand operands[] = {
+    {.name = "RUN",
+     .help = "a run: the first digits of its id (4 or more), or its label",
+     .offset = offsetof(struct args, run)},
+    {.name = "DIR",
+     .help = "folder to make; it must not be there",
+     .offset = offsetof(struct args, dir)},
+    OPERAND_END,
+};
+static const struct flag flags[] = {
+    {.name = "hf",
+     .type = OPT_BOOL,
+     .help = "the run's model as a Hugging Face folder: config.json, model.safetensors, "
+             "vocab.txt, "
+             "tokenizer_config.json",
+     .offset = offsetof(struct args, hf)},
+    FLAG_END,
+};
+
+const struct verb verb_export = {
+    .name = "export",
+    .group = "Results",
+    .summary = "a run's model as a Hugging Face folder",
+    .synopsis = "--hf RUN DIR",
+    .operands = operands,
+    .flags = flags,
+    .common = COMMON_STORE,
+    .size = sizeof(struct args),
+    .run = run,
+};

@@ -6,13 +6,10 @@
 #include "retort/task.h"
 #include "verbs.h"
 
-static int usage(FILE *to)
-{
-    fputs("usage: retort list methods|tasks|metrics [NAME]\n\n"
-          "With a name: the options and inputs of a method.\n",
-          to);
-    return to == stderr ? 2 : 0;
-}
+struct args {
+    struct common common;
+    const char *what, *name;
+};
 
 static void print_option(const struct option *o)
 {
@@ -48,27 +45,43 @@ static int method(const char *name)
     return 0;
 }
 
-int verb_list(int argc, char **argv)
+static int run(const void *given)
 {
-    const char *what = argc > 1 ? argv[1] : "";
+    const struct args *args = given;
+    const char *what = args->what;
 
-    if (!strcmp(what, "--help"))
-        return usage(stdout);
-    if (!strcmp(what, "methods") && argc == 3)
-        return method(argv[2]);
-    if (argc != 2)
-        return usage(stderr);
-    if (!strcmp(what, "methods")) {
+    if (!strcmp(what, "methods") && args->name)
+        return method(args->name);
+    if (!strcmp(what, "methods"))
         for (const struct method *const *m = method_list(); *m; m++)
             printf("%-18s %s\n", (*m)->name, (*m)->summary);
-    } else if (!strcmp(what, "tasks")) {
+    else if (!strcmp(what, "tasks"))
         for (const struct task *const *t = task_list(); *t; t++)
             printf("%-18s %s\n", (*t)->name, (*t)->summary);
-    } else if (!strcmp(what, "metrics")) {
+    else
         for (const struct metric *const *m = metric_list(); *m; m++)
             printf("%-18s %s\n", (*m)->name, (*m)->summary);
-    } else {
-        return usage(stderr);
-    }
     return 0;
 }
+
+static const char *const words[] = {"methods", "tasks", "metrics", NULL};
+static const struct operand operands[] = {
+    {.name = "WHAT",
+     .choices = words,
+     .help = "methods, tasks or metrics",
+     .offset = offsetof(struct args, what)},
+    {.name = "NAME",
+     .optional = true,
+     .help = "a method: its options and inputs",
+     .offset = offsetof(struct args, name)},
+    OPERAND_END,
+};
+
+const struct verb verb_list = {
+    .name = "list",
+    .group = "Retort itself",
+    .summary = "methods, tasks, metrics",
+    .operands = operands,
+    .size = sizeof(struct args),
+    .run = run,
+};

@@ -10,34 +10,16 @@
 static const char *const state_word[] = {"absent", "partial", "active", "sealed",
                                          "damaged"};
 
-static const char *store_path(int *argc, char **argv)
+static int run_ls(const void *given)
 {
-    const char *dir = NULL;
-
-    for (int i = 1; i + 1 < *argc; i++)
-        if (!strcmp(argv[i], "--store")) {
-            dir = argv[i + 1];
-            memmove(argv + i, argv + i + 2, (size_t)(*argc - i - 2) * sizeof *argv);
-            *argc -= 2;
-            break;
-        }
-    return store_place(dir);
-}
-
-int verb_ls(int argc, char **argv)
-{
+    const struct common *common = given;
     struct err err = ERR_INIT;
     struct store *store = NULL;
     struct run_info *list = NULL;
     int64_t n = 0;
-    const char *dir = store_path(&argc, argv);
 
-    if (argc != 1) {
-        fputs("usage: retort ls [--store DIR]\n",
-              strcmp(argv[1], "--help") ? stderr : stdout);
-        return strcmp(argv[1], "--help") ? 2 : 0;
-    }
-    if (store_open(&store, dir, false, &err) || store_list(store, &list, &n, &err)) {
+    if (store_open(&store, common->store, false, &err) ||
+        store_list(store, &list, &n, &err)) {
         store_close(store);
         return tell_error(&err);
     }
@@ -77,21 +59,22 @@ static void print_items(struct run *run)
     }
 }
 
-int verb_show(int argc, char **argv)
+struct show_args {
+    struct common common;
+    const char *run;
+};
+
+static int run_show(const void *given)
 {
+    const struct show_args *args = given;
     struct err err = ERR_INIT;
     struct store *store = NULL;
     struct run *run = NULL;
     char id[65];
-    const char *dir = store_path(&argc, argv);
     int rc = 0;
 
-    if (argc != 2 || !strcmp(argv[1], "--help")) {
-        bool help = argc == 2;
-        fputs("usage: retort show RUN [--store DIR]\n", help ? stdout : stderr);
-        return help ? 0 : 2;
-    }
-    if (store_open(&store, dir, false, &err) || store_resolve(store, argv[1], id, &err) ||
+    if (store_open(&store, args->common.store, false, &err) ||
+        store_resolve(store, args->run, id, &err) ||
         run_open(&run, store, id, true, &err)) {
         rc = tell_error(&err);
     } else {
@@ -106,3 +89,28 @@ int verb_show(int argc, char **argv)
     store_close(store);
     return rc;
 }
+
+const struct verb verb_ls = {
+    .name = "ls",
+    .group = "Runs",
+    .summary = "the runs of the store",
+    .common = COMMON_STORE,
+    .run = run_ls,
+};
+
+static const struct operand show_operands[] = {
+    {.name = "RUN",
+     .help = "a run: the first digits of its id (4 or more), or its label",
+     .offset = offsetof(struct show_args, run)},
+    OPERAND_END,
+};
+
+const struct verb verb_show = {
+    .name = "show",
+    .group = "Runs",
+    .summary = "everything one run knows",
+    .operands = show_operands,
+    .common = COMMON_STORE,
+    .size = sizeof(struct show_args),
+    .run = run_show,
+};

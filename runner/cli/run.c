@@ -17,14 +17,10 @@
 #include "retort/pins.h"
 #include "verbs.h"
 
-enum { SETS_MAX = 256 };
-
 struct args {
-    const char *spec, *store;
-    const char *set[SETS_MAX];
-    int64_t n_set;
-    int threads;
-    bool quiet;
+    struct common common;
+    const char *spec;
+    struct string_list set;
 };
 
 static volatile sig_atomic_t stop_signal;
@@ -37,70 +33,8 @@ static void on_signal(int sig)
     stop_signal = sig;
 }
 
-static int usage(const char *verb, FILE *to)
-{
-    fprintf(to,
-            "usage: retort %s [options] SPEC\n\n"
-            "  --set STAGE.OPTION=VALUE   change the spec; on a swept variable it leaves "
-            "the sweep\n"
-            "  --store DIR                where runs are kept (RETORT_STORE, ./runs)\n"
-            "  --threads N                threads of a job (all cores)\n"
-            "  -q, --quiet                no progress\n"
-            "  --help                     this text\n",
-            verb);
-    return to == stderr ? 2 : 0;
-}
-
-/* The value of "--name VALUE" or "--name=VALUE" at *i, or NULL if argv[*i] is another
- * option. */
-static const char *value_of(const char *name, int argc, char **argv, int *i)
-{
-    size_t n = strlen(name);
-
-    if (strncmp(argv[*i], name, n) != 0)
-        return NULL;
-    if (argv[*i][n] == '=')
-        return argv[*i] + n + 1;
-    return argv[*i][n] == '\0' && *i + 1 < argc ? argv[++*i] : NULL;
-}
-
-/* -1 to go on, else the exit code. */
-static int parse(struct args *a, int argc, char **argv)
-{
-    for (int i = 1; i < argc; i++) {
-        const char *v;
-        char *end = NULL;
-        if (!strcmp(argv[i], "--help") || !strcmp(argv[i], "-h"))
-            return usage(argv[0], stdout);
-        if (!strcmp(argv[i], "--quiet") || !strcmp(argv[i], "-q")) {
-            a->quiet = true;
-        } else if ((v = value_of("--set", argc, argv, &i)) && a->n_set < SETS_MAX) {
-            a->set[a->n_set++] = v;
-        } else if ((v = value_of("--store", argc, argv, &i))) {
-            a->store = v;
-        } else if ((v = value_of("--threads", argc, argv, &i))) {
-            long n = strtol(v, &end, 10);
-            if (n < 1 || n > 1024 || *end) {
-                fprintf(stderr, "retort: --threads \"%s\" is no number from 1 to 1024\n",
-                        v);
-                return 2;
-            }
-            a->threads = (int)n;
-        } else if (argv[i][0] == '-' || a->spec) {
-            fprintf(stderr, "retort: unexpected \"%s\"\n", argv[i]);
-            return usage(argv[0], stderr);
-        } else {
-            a->spec = argv[i];
-        }
-    }
-    if (!a->spec)
-        return usage(argv[0], stderr);
-    a->store = store_place(a->store);
-    return -1;
-}
-
 struct session {
-    struct args args;
+    const struct args *args;
     struct spec *spec;
     struct store *store;
     struct plan *plan;
@@ -131,14 +65,14 @@ static int open_session(struct session *s)
 
     s->diags = diags_new(&err);
     if (!s->diags || env_class(s->env_class, &err) ||
-        store_open(&s->store, s->args.store, true, &err))
+        store_open(&s->store, s->args->common.store, true, &err))
         return tell(NULL, &err);
-    s->spec = spec_load(s->args.spec, s->args.set, s->args.n_set, s->diags);
+    s->spec = spec_load(s->args->spec, s->args->set.v, s->args->set.n, s->diags);
     if (s->spec)
         s->plan = plan_new(s->spec, s->store, &opt, s->diags);
     if (!s->plan)
         return tell(s->diags, &err);
-    s->pool = pool_new(s->args.threads, &err);
+    s->pool = pool_new((int)s->args->common.threads, &err);
     return s->pool ? 0 : tell(NULL, &err);
 }
 
@@ -161,15 +95,12 @@ static const char *state_word(enum job_state state)
     return word[state];
 }
 
-int verb_plan(int argc, char **argv)
+static int run_plan(const void *args)
 {
-    struct session s = {.args = {.spec = NULL}};
+    struct session s = {.args = args};
     int64_t count[5] = {0};
-    int rc = parse(&s.args, argc, argv);
+    int rc = open_session(&s);
 
-    if (rc >= 0)
-        return rc;
-    rc = open_session(&s);
     if (!rc) {
         printf("%-10s  %-12s  %-8s  %-28s  %s\n", "job", "stage", "what", "variables",
                "why");
@@ -253,7 +184,7 @@ static void report_job(const struct screen *sc, const struct job *j, double seco
 /* Jobs in the plan's order. Returns the exit code. */
 static int run_jobs(struct session *s, const char *pins)
 {
-    struct screen sc = {.bar = isatty(2) && !s->args.quiet, .total = s->plan->n};
+    struct screen sc = {.bar = isatty(2) && !s->args->common.quiet, .total = s->plan->n};
     struct watch watch = {&sc, on_progress, on_note};
     struct job_run r = {s->plan,      s->store, s->pool,      pins,
                         s->env_class, &watch,   &stop_signal, 60};
@@ -281,7 +212,7 @@ static int run_jobs(struct session *s, const char *pins)
         good[i] = job_execute(&r, j, &err) == 0;
         done += good[i];
         failed += !good[i] && err.code != ERR_STOPPED;
-        report_job(&sc, j, clock_seconds() - from, &err, s->args.quiet);
+        report_job(&sc, j, clock_seconds() - from, &err, s->args->common.quiet);
     }
     free(good);
     fprintf(stderr, "%s%lld done, %lld failed, %lld cached", sc.bar ? "\r\033[K" : "",
@@ -289,9 +220,10 @@ static int run_jobs(struct session *s, const char *pins)
     if (left_out)
         fprintf(stderr, ", %lld left out for what failed before them",
                 (long long)left_out);
-    fprintf(stderr, " in %.1f s. Store: %s\n", clock_seconds() - began, s->args.store);
+    fprintf(stderr, " in %.1f s. Store: %s\n", clock_seconds() - began,
+            s->args->common.store);
     if (failed)
-        fprintf(stderr, "Again, what failed: retort run %s\n", s->args.spec);
+        fprintf(stderr, "Again, what failed: retort run %s\n", s->args->spec);
     return stop_signal ? 128 + (int)stop_signal : failed ? 1 : 0;
 }
 
@@ -304,21 +236,18 @@ static int collect_pins(struct strbuf *json, const struct session *s, const char
     return pins_collect(json, &opt, err);
 }
 
-int verb_run(int argc, char **argv)
+static int run_run(const void *args)
 {
-    struct session s = {.args = {.spec = NULL}};
+    struct session s = {.args = args};
     struct strbuf pins = STRBUF_INIT;
     struct err err = ERR_INIT;
-    int rc = parse(&s.args, argc, argv);
+    int rc = open_session(&s);
 
-    if (rc >= 0)
-        return rc;
-    rc = open_session(&s);
     if (!rc) {
         struct sigaction act = {.sa_handler = on_signal};
         sigaction(SIGINT, &act, NULL);
         sigaction(SIGTERM, &act, NULL);
-        char *dir = path_dir(s.args.spec, &err);
+        char *dir = path_dir(s.args->spec, &err);
         if (!dir || collect_pins(&pins, &s, dir, &err))
             rc = tell(NULL, &err);
         else
@@ -329,3 +258,48 @@ int verb_run(int argc, char **argv)
     close_session(&s);
     return rc;
 }
+
+/* ---- the rows ---- */
+
+static const struct operand operands[] = {
+    {.name = "SPEC",
+     .help = "the experiment, a JSON file (docs/spec.md)",
+     .offset = offsetof(struct args, spec)},
+    OPERAND_END,
+};
+
+static const struct flag flags[] = {
+    {.name = "set",
+     .type = OPT_STRINGS,
+     .value = "STAGE.OPTION=VALUE",
+     .help = "change the spec (may be given again); a swept variable leaves the sweep",
+     .offset = offsetof(struct args, set)},
+    FLAG_END,
+};
+
+const struct verb verb_run = {
+    .name = "run",
+    .group = "Experiments",
+    .summary = "run what a spec asks for and is not there yet",
+    .operands = operands,
+    .flags = flags,
+    .common = COMMON_STORE | COMMON_THREADS | COMMON_QUIET,
+    .about =
+        "Jobs whose runs are in the store are not run again; one that was stopped goes "
+        "on "
+        "from its last checkpoint. A job that fails fails alone: what does not need it "
+        "goes on. The first Ctrl-C saves and stops, the second stops at once.",
+    .size = sizeof(struct args),
+    .run = run_run,
+};
+
+const struct verb verb_plan = {
+    .name = "plan",
+    .group = "Experiments",
+    .summary = "what a run would do, and why",
+    .operands = operands,
+    .flags = flags,
+    .common = COMMON_STORE | COMMON_THREADS | COMMON_QUIET,
+    .size = sizeof(struct args),
+    .run = run_plan,
+};

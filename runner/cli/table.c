@@ -14,9 +14,14 @@
 #include "retort/spec.h"
 #include "verbs.h"
 
+struct args {
+    struct common common;
+    const char *decl, *base;
+    int format;
+};
+
 struct query {
-    const char *decl, *store_dir, *base;
-    enum table_format format;
+    const char *decl;
     struct table *table;
     struct store *store;
     struct spec *spec;
@@ -26,55 +31,14 @@ struct query {
     int64_t n, capacity;
 };
 
-static int usage(const char *verb, FILE *to)
-{
-    if (!strcmp(verb, "table"))
-        fputs("usage: retort table DECL [--format md|latex|csv|json] [--store DIR]\n",
-              to);
-    else
-        fputs(
-            "usage: retort plot DECL [--out BASE] [--store DIR]\n\n"
-            "Writes BASE.png, .svg, .pdf, and the script and data they are made from.\n",
-            to);
-    return to == stderr ? 2 : 0;
-}
-
-/* -1 to go on, else the exit code. */
-static int parse(struct query *q, int argc, char **argv)
-{
-    struct err err = ERR_INIT;
-
-    for (int i = 1; i < argc; i++) {
-        if (!strcmp(argv[i], "--help"))
-            return usage(argv[0], stdout);
-        if (!strcmp(argv[i], "--store") && i + 1 < argc) {
-            q->store_dir = argv[++i];
-        } else if (!strcmp(argv[i], "--out") && i + 1 < argc) {
-            q->base = argv[++i];
-        } else if (!strcmp(argv[i], "--format") && i + 1 < argc) {
-            if (table_format_parse(&q->format, argv[++i], &err)) {
-                fprintf(stderr, "retort: %s\n", err.text);
-                return 2;
-            }
-        } else if (argv[i][0] == '-' || q->decl) {
-            return usage(argv[0], stderr);
-        } else {
-            q->decl = argv[i];
-        }
-    }
-    if (!q->decl)
-        return usage(argv[0], stderr);
-    q->store_dir = store_place(q->store_dir);
-    return -1;
-}
-
-static int open_query(struct query *q, struct err *err)
+static int open_query(struct query *q, const struct args *args, struct err *err)
 {
     char class[65];
     struct plan_options opt = {.env_class = class};
 
+    q->decl = args->decl;
     if (table_load(&q->table, q->decl, err) || env_class(class, err) ||
-        store_open(&q->store, q->store_dir, false, err))
+        store_open(&q->store, args->common.store, false, err))
         return -1;
     if (!table_spec(q->table))
         return err_set(err, ERR_INPUT,
@@ -157,17 +121,16 @@ static void close_query(struct query *q)
     table_free(q->table);
 }
 
-int verb_table(int argc, char **argv)
+static int run_table(const void *given)
 {
+    const struct args *args = given;
     struct query q = {.decl = NULL};
     struct err err = ERR_INIT;
     struct strbuf out = STRBUF_INIT;
-    int rc = parse(&q, argc, argv);
+    int rc;
 
-    if (rc >= 0)
-        return rc;
-    if (open_query(&q, &err) || fill(&q, &err) ||
-        table_print(q.table, q.format, &out, &err)) {
+    if (open_query(&q, args, &err) || fill(&q, &err) ||
+        table_print(q.table, (enum table_format)args->format, &out, &err)) {
         rc = tell_error(&err);
     } else {
         fputs(strbuf_text(&out), stdout);
@@ -182,20 +145,79 @@ int verb_table(int argc, char **argv)
     return rc;
 }
 
-int verb_plot(int argc, char **argv)
+static int run_plot(const void *given)
 {
-    struct query q = {.decl = NULL, .base = "plot"};
+    const struct args *args = given;
+    struct query q = {.decl = NULL};
     struct err err = ERR_INIT;
-    int rc = parse(&q, argc, argv);
+    int rc;
 
-    if (rc >= 0)
-        return rc;
-    if (open_query(&q, &err) || fill(&q, &err) || table_plot(q.table, q.base, &err)) {
+    if (open_query(&q, args, &err) || fill(&q, &err) ||
+        table_plot(q.table, args->base, &err)) {
         rc = tell_error(&err);
     } else {
-        printf("%s.png\n", q.base);
+        printf("%s.png\n", args->base);
         rc = table_problems(q.table) > 0;
     }
     close_query(&q);
     return rc;
 }
+
+/* ---- the rows ---- */
+
+static const struct operand operands[] = {
+    {.name = "DECL",
+     .help = "the table's declaration, a JSON file: its spec, rows, columns and metric",
+     .offset = offsetof(struct args, decl)},
+    OPERAND_END,
+};
+static const char *const formats[] = {"md", "latex", "csv", "json", NULL};
+static const struct flag table_flags[] = {
+    {.name = "format",
+     .type = OPT_ENUM,
+     .def = "md",
+     .choices = formats,
+     .help = "how it is written",
+     .offset = offsetof(struct args, format)},
+    FLAG_END,
+};
+static const struct flag plot_flags[] = {
+    {.name = "out",
+     .type = OPT_STRING,
+     .value = "BASE",
+     .def = "plot",
+     .help = "write BASE.png, BASE.svg and BASE.pdf, BASE.gp and BASE.dat",
+     .offset = offsetof(struct args, base)},
+    FLAG_END,
+};
+
+const struct verb verb_table = {
+    .name = "table",
+    .group = "Results",
+    .summary = "what the runs of a spec say together",
+    .operands = operands,
+    .flags = table_flags,
+    .common = COMMON_STORE,
+    .about = "Each cell is the mean and the standard deviation (n - 1) over the seeds, "
+             "with n, and "
+             "the paper's figure where the declaration names one. Cells are filled from "
+             "sealed "
+             "runs alone, nothing is run; one that is not whole is marked and gives exit "
+             "code 1.",
+    .size = sizeof(struct args),
+    .run = run_table,
+};
+
+const struct verb verb_plot = {
+    .name = "plot",
+    .group = "Results",
+    .summary = "the same as a picture",
+    .operands = operands,
+    .flags = plot_flags,
+    .common = COMMON_STORE,
+    .about =
+        "A line for each row of the table over its columns, with a band of one standard "
+        "deviation. The script and the data it was made from stand beside it.",
+    .size = sizeof(struct args),
+    .run = run_plot,
+};

@@ -1,18 +1,32 @@
-/* The table of verbs. */
+/* The table of verbs, in the order in which help shows them. */
 #include <stddef.h>
+#include <string.h>
 
 #include "verbs.h"
 
-const struct verb verbs[] = {
-    {"run", "run what a spec asks for and is not there yet", verb_run},
-    {"plan", "what a run would do, and why", verb_plan},
-    {"ls", "the runs of the store", verb_ls},
-    {"show", "everything one run knows", verb_show},
-    {"table", "what the runs of a spec say together", verb_table},
-    {"plot", "the same as a picture", verb_plot},
-    {"diff", "what tells two runs apart", verb_diff},
-    {"export", "a run's model as a Hugging Face folder", verb_export},
-    {"list", "methods, tasks, metrics", verb_list},
-    {"--version", "print the version", verb_version},
-    {NULL, NULL, NULL},
+const struct verb *const verbs[] = {
+    &verb_run,   &verb_plan,                              /* Experiments */
+    &verb_ls,    &verb_show,                              /* Runs */
+    &verb_table, &verb_plot, &verb_diff,    &verb_export, /* Results */
+    &verb_list,  &verb_help, &verb_version,               /* Retort itself */
+    NULL,
 };
+
+const struct verb *verb_find(const char *name)
+{
+    for (const struct verb *const *v = verbs; *v; v++)
+        if (!strcmp((*v)->name, name))
+            return *v;
+    return NULL;
+}
+
+const char *const *verb_names(void)
+{
+    static const char *names[sizeof verbs / sizeof *verbs];
+    size_t n = 0;
+
+    for (size_t i = 0; verbs[i]; i++)
+        if (verbs[i]->group)
+            names[n++] = verbs[i]->name;
+    return names;
+}

@@ -1,31 +1,56 @@
-/* The verbs of the program: one file each, one row in verbs.c. */
+/*
+ * The verbs of the program: one file and one row each, listed in verbs.c; and what they
+ * share.
+ */
 #ifndef RETORT_VERBS_H
 #define RETORT_VERBS_H
 
+#include <stdio.h>
+
+#include "args.h"
 #include "retort/err.h"
 
-struct verb {
-    const char *name;
-    const char *summary;
-    int (*run)(int argc, char **argv); /* argv[0] is the verb; returns the exit code */
+extern const struct verb *const verbs[]; /* as help shows them; ends with NULL */
+const struct verb *verb_find(const char *name);
+/* A NULL-terminated list of all names, valid as long as the program runs. */
+const char *const *verb_names(void);
+
+extern const struct verb verb_run, verb_plan;
+extern const struct verb verb_ls, verb_show;
+extern const struct verb verb_table, verb_plot, verb_diff, verb_export;
+extern const struct verb verb_list, verb_help, verb_version;
+
+/* ---- help.c --------------------------------------------------------------------------
+ */
+
+/* A variable of the environment, or a file, that the program looks at: for help and
+ * manual. */
+struct topic {
+    const char *name, *help;
 };
+extern const struct topic help_environment[]; /* ends with name NULL */
+extern const struct topic help_exit_codes[];
 
-extern const struct verb verbs[]; /* ends with name NULL */
+void help_program(struct strbuf *out);
+void help_verb(struct strbuf *out, const struct verb *v);
+/* Words of `text` in lines of at most `width` columns, each after `indent` blanks; the
+ * first line begins at column `at`. A newline at the end. */
+void help_wrap(struct strbuf *out, const char *text, int at, int indent, int width);
 
-/* --store DIR if given, else RETORT_STORE, else ./runs. */
-const char *store_place(const char *given);
+/* ---- common.c ------------------------------------------------------------------------
+ */
+
 /* Prints the error; returns its exit code. */
 int tell_error(const struct err *err);
-
-int verb_version(int argc, char **argv);
-int verb_run(int argc, char **argv);
-int verb_plan(int argc, char **argv);
-int verb_ls(int argc, char **argv);
-int verb_show(int argc, char **argv);
-int verb_list(int argc, char **argv);
-int verb_diff(int argc, char **argv);
-int verb_export(int argc, char **argv);
-int verb_table(int argc, char **argv);
-int verb_plot(int argc, char **argv);
+/* Prints the text and gives it back; a buffer that failed is told. Returns the exit code.
+ */
+int print_text(struct strbuf *text);
+/* Columns of the terminal on stdout (COLUMNS goes first); 0: it is none, lines may be
+ * long. */
+int screen_width(void);
+/* May the descriptor be sent colours? A terminal, NO_COLOR not set, TERM not "dumb". */
+bool screen_color(int fd);
+/* Columns that a UTF-8 text takes, one for each code point. */
+int text_width(const char *text);
 
 #endif
