@@ -31,7 +31,7 @@ OBJ   := $(PLAIN:%.c=$(BUILD)/obj/%.o) \
 TESTS := $(sort $(wildcard tests/unit/*.c tests/parity/*.c tests/fault/*.c tests/fuzz/*.c))
 TESTBIN := $(TESTS:%.c=$(BUILD)/%)
 
-.PHONY: all quickstart test check-asan check-tsan bench install uninstall lint format help clean \
+.PHONY: all quickstart test check-asan check-tsan bench install uninstall lint card-items format help clean \
         packages tests
 all: $(BUILD)/retort $(BUILD)/libretort.a ## build the program and the library
 
@@ -95,8 +95,10 @@ check-tsan: ## pool and store under the thread sanitizer
 bench: all ## speed beside PyTorch, in one run
 	@sh tools/bench.sh '$(BUILD)'
 
-lint: ## layout, warnings of gcc and clang, one includer for each foreign library
+lint: ## layout, warnings of gcc and clang, who includes and calls whom, scripts, manual
 	@sh tools/lint.sh
+card-items: ## CARDS=FOLDER: items of method cards that no test carries
+	@sh tools/card-items.sh '$(CARDS)'
 format: ## lay out all sources by clang-format
 	clang-format -i $$(git ls-files '*.c' '*.h')
 
@@ -115,6 +117,6 @@ help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' Makefile
 
 clean: ## remove what was built
-	rm -rf $(BUILD) $(BUILD)-asan $(BUILD)-tsan
+	rm -rf $(BUILD) $(BUILD)-asan $(BUILD)-tsan build-lint-gcc build-lint-clang
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

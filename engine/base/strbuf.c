@@ -5,6 +5,7 @@
 #include "retort/strbuf.h"
 
 #include <float.h>
+#include <locale.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -169,6 +170,25 @@ static void shortest(struct decimal *d, double x)
             break;
     }
     split(d, text);
+}
+
+int text_double(double *out, const char *s)
+{
+    locale_t c_locale;
+    char *end;
+    double x;
+
+    if (!*s || s[strspn(s, "0123456789+-.eE")])
+        return -1;
+    c_locale = newlocale(LC_ALL_MASK, "C", (locale_t)0);
+    if (!c_locale)
+        return -1;
+    x = strtod_l(s, &end, c_locale);
+    freelocale(c_locale);
+    if (*end || !isfinite(x))
+        return -1;
+    *out = x;
+    return 0;
 }
 
 static void zeros(struct strbuf *sb, int n)

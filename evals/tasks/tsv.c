@@ -5,7 +5,6 @@
 #include "table.h"
 
 #include <errno.h>
-#include <locale.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -44,21 +43,6 @@ static int fail(const struct reader *r, int field, const char *what, const char 
                    (long long)r->line, field, what, value, right);
 }
 
-/* A decimal number, wholly read, in the C locale whatever the program's is. */
-static int parse_number(double *out, const char *s)
-{
-    char *end;
-    locale_t c_locale;
-    if (!*s || strspn(s, "0123456789+-.eE") != strlen(s))
-        return -1;
-    c_locale = newlocale(LC_ALL_MASK, "C", (locale_t)0);
-    if (!c_locale)
-        return -1;
-    *out = strtod_l(s, &end, c_locale);
-    freelocale(c_locale);
-    return *end || !isfinite(*out) ? -1 : 0;
-}
-
 /* The number of a class from 0, or -1. */
 static int32_t class_of(const struct task *task, const char *s)
 {
@@ -89,7 +73,7 @@ static int set_label(const struct reader *r, struct example *e, int field,
                      const char *text)
 {
     if (r->task->kind == TASK_REGRESSION) {
-        if (parse_number(&e->value, text))
+        if (text_double(&e->value, text))
             return fail(r, field, "label is", text, "a number is needed");
         return 0;
     }

@@ -40,6 +40,10 @@ char *strbuf_take(struct strbuf *sb, struct err *err);
  * JSON). */
 void strbuf_double(struct strbuf *sb, double x);
 
+/* The other way: a decimal number that is all of `s`, finite, with a point whatever the
+ * locale says (strtod follows it). 0, or -1 and *out as it was. */
+int text_double(double *out, const char *s);
+
 /* The known name nearest to a misspelt one, or NULL if none is near (edit distance of at
  * most a third of its length): for "did you mean". `names` ends with NULL. */
 const char *nearest_name(const char *wrong, const char *const *names);

@@ -107,15 +107,13 @@ void table_item_of_value(struct table *t, struct axis *a, const char *value)
 {
     struct item *item = item_add(t, a);
     struct strbuf sb = STRBUF_INIT;
-    char *end;
     double x;
 
     if (!item || !where_alloc(t, item, 1))
         return;
     item->var[0] = a->variable;
     item->value[0] = arena_strdup(t->arena, value);
-    x = strtod(value, &end);
-    if (end != value && *end == '\0') {
+    if (!text_double(&x, value)) {
         /* 0.3 * 100 is 30.000000000000004 elsewhere: what people read has at most 12
          * digits. */
         char digits[40];

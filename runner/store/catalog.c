@@ -184,9 +184,9 @@ static void parse_entry(struct entry *e, char **f)
     i->has_seed = f[7][0] != 0;
     i->seed = strtoull(f[7], NULL, 10);
     field_set(i->env_class, sizeof i->env_class, f[8]);
-    i->started = strtod(f[9], NULL);
-    i->ended = strtod(f[10], NULL);
-    i->seconds = strtod(f[11], NULL);
+    (void)text_double(&i->started, f[9]); /* 0 otherwise: a cache, not the truth */
+    (void)text_double(&i->ended, f[10]);
+    (void)text_double(&i->seconds, f[11]);
     i->bytes = e->size;
     field_set(i->digest, sizeof i->digest, f[12]);
     i->state = RUN_SEALED;

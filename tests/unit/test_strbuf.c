@@ -137,6 +137,14 @@ static bool decimal_comma(const char *dir)
     return setlocale(LC_NUMERIC, "de_DE.UTF-8") != NULL;
 }
 
+static void check_read(const char *text, double want)
+{
+    double x = NAN;
+
+    if (text_double(&x, text) || x < want || x > want)
+        fail_msg("\"%s\" is read as %.17g", text, x);
+}
+
 static void the_locale_changes_no_double(void **state)
 {
     struct err err = ERR_INIT;
@@ -153,8 +161,24 @@ static void the_locale_changes_no_double(void **state)
     snprintf(comma, sizeof comma, "%.1f", 0.5);
     check_double(0.5, "0.5");
     check_double(1.25e-30, "1.25e-30");
+    check_read("0.5", 0.5);
     setlocale(LC_NUMERIC, "C");
     assert_string_equal(comma, "0,5");
+}
+
+static void only_whole_finite_numbers_are_read(void **state)
+{
+    static const char *const wrong[] = {"",    " 1", "1 ",    "1,5", "0x10", "nan",
+                                        "inf", "1e", "1e999", "-",   "1.2.3"};
+    double x = 7;
+
+    (void)state;
+    check_read("-1.5e-3", -1.5e-3);
+    check_read("42", 42);
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
+        if (!text_double(&x, wrong[i]))
+            fail_msg("\"%s\" was read as %g", wrong[i], x);
+    assert_true(x > 6.9 && x < 7.1);
 }
 
 static void the_nearest_name_is_found_or_none(void **state)
@@ -181,6 +205,7 @@ int main(void)
         cmocka_unit_test(doubles_are_written_as_ecmascript_does),
         cmocka_unit_test(doubles_read_back_equal),
         cmocka_unit_test(the_locale_changes_no_double),
+        cmocka_unit_test(only_whole_finite_numbers_are_read),
         cmocka_unit_test(the_nearest_name_is_found_or_none),
     };
 
