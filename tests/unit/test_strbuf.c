@@ -139,7 +139,7 @@ static bool decimal_comma(const char *dir)
 
 static void check_read(const char *text, double want)
 {
-    double x = NAN;
+    double x = (double)NAN;
 
     if (text_double(&x, text) || x < want || x > want)
         fail_msg("\"%s\" is read as %.17g", text, x);

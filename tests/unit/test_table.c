@@ -82,8 +82,8 @@ static void missing_partial_and_stale_cells_are_marked(void **state)
     struct strbuf out = STRBUF_INIT;
     struct observation obs[ROWS];
     invent(obs);
-    obs[0].x = obs[1].x = obs[2].x = NAN;
-    obs[4].x = NAN;
+    obs[0].x = obs[1].x = obs[2].x = (double)NAN;
+    obs[4].x = (double)NAN;
     obs[6].stale = true;
     struct table *t = filled(obs, ROWS, "", ".");
     assert_int_equal(table_cell(t, 0, 0)->state, CELL_MISSING);
