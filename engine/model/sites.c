@@ -16,6 +16,20 @@ struct tensor *site_norm(struct pass *p, const struct site_norm *s, struct tenso
                      tape_param(p->tape, s->beta), s->eps);
 }
 
+const struct rows *pass_rows(const struct pass *p, const struct tensor *x)
+{
+    return x && x->shape.dim[0] == p->batch->n_tok ? &p->rows : &p->first_rows;
+}
+
+struct tensor *pass_first(struct pass *p, struct tensor *x)
+{
+    int64_t b = p->batch->n_seq;
+
+    if (!x || x->shape.dim[0] == b) /* as many rows as sequences: each has one */
+        return x;
+    return take_rows(p->tape, x, tape_indices(p->tape, SHAPE(b), p->batch->offset));
+}
+
 struct tensor *site_dropout(struct pass *p, const char *site, double prob,
                             struct tensor *x)
 {
@@ -23,7 +37,7 @@ struct tensor *site_dropout(struct pass *p, const char *site, double prob,
 
     if (!(tape_flags_now(p->tape) & TAPE_DROPOUT) || prob <= 0)
         return x;
-    return dropout(p->tape, x, prob, &p->rows, &key);
+    return dropout(p->tape, x, prob, pass_rows(p, x), &key);
 }
 
 /* Gates (B, H) of a layer: the site's keep bits times what the pass was given; NULL when
@@ -59,6 +73,7 @@ struct tensor *site_attention(struct pass *p, const struct site_attention *s,
     struct attention a = {
         .heads = s->heads,
         .head_dim = s->head_dim,
+        .first_only = p->first_only,
         .offsets = p->offsets,
         .head_id = s->head_id,
         .dropout = p->model->cfg.attention_dropout,
@@ -66,7 +81,7 @@ struct tensor *site_attention(struct pass *p, const struct site_attention *s,
         .key = {p->seed, s->name, p->step},
         .probs = p->tap_probs ? &p->tap_probs[s->layer] : NULL,
     };
-    struct tensor *q = site_linear(p, &s->query, x);
+    struct tensor *q = site_linear(p, &s->query, p->first_only ? pass_first(p, x) : x);
     struct tensor *k = site_linear(p, &s->key, x);
     struct tensor *v = site_linear(p, &s->value, x);
 

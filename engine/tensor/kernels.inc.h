@@ -319,7 +319,7 @@ static void FN(attn)(const struct attn_task *a)
     REAL *kt = a->scratch, *dropped = kt + a->d * a->t;
     struct rng rng = a->rng;
     FN(transpose)(kt, a->k, a->t, a->d, a->ld);
-    for (int64_t i = 0; i < a->t; i++) {
+    for (int64_t i = 0; i < a->queries; i++) {
         REAL *p = OUT(a->prob) + (a->keep_prob ? i * a->t : 0);
         REAL *to = OUT(a->out) + i * a->ld;
         FN(attn_probs)(p, IN(a->q) + i * a->ld, kt, a);
@@ -344,7 +344,7 @@ static void FN(attn_back)(const struct attn_task *a)
     struct rng rng = a->rng;
     ACC dgate = 0;
     FN(transpose)(vt, a->v, t, d, ld);
-    for (int64_t i = 0; i < t; i++) {
+    for (int64_t i = 0; i < a->queries; i++) {
         const REAL *p = IN(a->prob) + i * t, *dout = IN(a->dout) + i * ld;
         struct rng again = rng;
         FN(attn_drop)(dropped, p, &rng, a);

@@ -20,10 +20,11 @@ enum unary { UNARY_GELU, UNARY_RELU, UNARY_TANH };
 struct attn_task {
     const void *q, *k, *v;
     void *out;  /* forward: gated context */
-    void *prob; /* T*T, or one row of T that is overwritten for each query */
+    void *prob; /* queries*T, or one row of T that is overwritten for each query */
     bool keep_prob;
     const uint8_t *key_mask; /* of the sequence's rows, or NULL */
     int64_t t, d, ld;
+    int64_t queries; /* the first rows that ask: t, or 1 (and t may then be 0) */
     double gate;
     double dropout;
     struct rng rng;          /* at draw (e * 256 + head) * 2^12 * 2^11 */

@@ -7,7 +7,8 @@
 
 struct attended {
     int64_t tasks, b, h;
-    bool gate_each; /* gates are (B, H) */
+    bool gate_each;  /* gates are (B, H) */
+    bool first_only; /* q and out are (B, C) */
     struct attn_task *task;
 };
 
@@ -27,13 +28,15 @@ static bool attention_fits(struct tape *tape, const struct tensor *q,
                            const struct tensor *k, const struct tensor *v,
                            const struct attention *a)
 {
-    int64_t b = a->offsets ? shape_count(a->offsets->shape) - 1 : -1, n = rows_of(q);
+    int64_t b = a->offsets ? shape_count(a->offsets->shape) - 1 : -1, n = rows_of(k);
     const int32_t *off = a->offsets ? a->offsets->data : NULL;
-    bool fits = q->shape.rank == 2 && shape_equal(q->shape, k->shape) &&
-                shape_equal(q->shape, v->shape) && a->heads >= 0 && a->head_dim >= 0 &&
-                q->shape.dim[1] == a->heads * a->head_dim;
+    bool fits =
+        q->shape.rank == 2 && k->shape.rank == 2 && shape_equal(k->shape, v->shape) &&
+        a->heads >= 0 && a->head_dim >= 0 && q->shape.dim[1] == a->heads * a->head_dim &&
+        q->shape.dim[1] == k->shape.dim[1] && q->shape.dim[0] == (a->first_only ? b : n);
     if (!fits) {
-        op_bad_shapes(tape, "attention", q, k, "wants (N, H*D) for q, k and v");
+        op_bad_shapes(tape, "attention", q, k,
+                      "wants (N, H*D) for k and v, and for q unless first_only");
         return false;
     }
     fits = b >= 0 && off[0] == 0 && off[b] == n;
@@ -54,6 +57,12 @@ static bool attention_fits(struct tape *tape, const struct tensor *q,
         tape_fail(tape, ERR_INPUT, "attention: dropout of %g wants the place of each row",
                   a->dropout);
     return !tape_bad(tape);
+}
+
+/* Queries of a sequence of t tokens. */
+static int64_t queries(const struct attention *a, int64_t t)
+{
+    return a->first_only ? 1 : t;
 }
 
 /* Multiplier and addend that skip the 2^11 draws of one query at once. */
@@ -87,9 +96,9 @@ struct tensor *attention(struct tape *tape, struct tensor *q, struct tensor *k,
             c = h * d;
     bool grad = tape_records(tape), keep = grad || a->probs;
     bool drops = a->dropout > 0 && (tape_flags_now(tape) & TAPE_DROPOUT);
-    int64_t squares = 0, t_all = rows_of(q);
+    int64_t squares = 0, t_all = rows_of(k);
     for (int64_t i = 0; i < b; i++)
-        squares += (int64_t)(off[i + 1] - off[i]) * (off[i + 1] - off[i]) * h;
+        squares += queries(a, off[i + 1] - off[i]) * (off[i + 1] - off[i]) * h;
     struct tensor *y = op_like(tape, q);
     struct tensor *p =
         tape_tensor(tape, y ? y->dtype : DT_F32, SHAPE(keep ? squares : t_all * h));
@@ -100,20 +109,21 @@ struct tensor *attention(struct tape *tape, struct tensor *q, struct tensor *k,
     if (!y || !p || !scratch || !attr || !task)
         return NULL;
     bool each = a->gates && a->gates->shape.rank == 2;
-    *attr = (struct attended){b * h, b, h, each, task};
+    *attr = (struct attended){b * h, b, h, each, a->first_only, task};
     struct rng stream = {0, 0};
     if (drops)
         stream = dropout_stream(&a->key);
     for (int64_t i = 0, pos = 0, sat = 0; i < b * h; i++) {
         int64_t s = i / h, head = i % h, row = off[s], t = off[s + 1] - row,
-                col = row * c + head * d;
-        task[i] = (struct attn_task){.q = at(q->data, set_, col),
+                col = row * c + head * d, q_col = a->first_only ? s * c + head * d : col;
+        task[i] = (struct attn_task){.q = at(q->data, set_, q_col),
                                      .k = at(k->data, set_, col),
                                      .v = at(v->data, set_, col),
-                                     .out = at(y->data, set_, col),
+                                     .out = at(y->data, set_, q_col),
                                      .prob = at(p->data, set_, pos),
                                      .keep_prob = keep,
                                      .t = t,
+                                     .queries = queries(a, t),
                                      .d = d,
                                      .ld = c,
                                      .gate = 1,
@@ -124,7 +134,7 @@ struct tensor *attention(struct tape *tape, struct tensor *q, struct tensor *k,
             task[i].key_mask = (const uint8_t *)a->key_mask->data + row;
         if (drops && t)
             attention_place(&task[i], a, row, head, stream);
-        pos += keep ? t * t : t;
+        pos += keep ? queries(a, t) * t : t;
         sat += t * (d + 1);
     }
     op_run(tape, b * h, attn_forward_task, &(struct job){.k = set_, .attn = task});
@@ -150,8 +160,9 @@ void attention_back(struct tape *tape, struct node *node)
     for (int64_t i = 0, row = 0; i < a->tasks; i++) {
         struct attn_task *t = &a->task[i];
         int64_t col = row * c + i % a->h * t->d;
-        t->dout = at(node->grad, k, col);
-        t->dq = at(dq, k, col);
+        int64_t q_col = a->first_only ? i / a->h * c + i % a->h * t->d : col;
+        t->dout = at(node->grad, k, q_col);
+        t->dq = at(dq, k, q_col);
         t->dk = at(dk, k, col);
         t->dv = at(dv, k, col);
         t->dgate = dg ? gates + i * size : NULL;

@@ -122,7 +122,8 @@ int64_t model_count_nonzero(const struct model *model); /* those not masked, hea
 /* ---- a pass ---- */
 
 enum pass_flags {
-    PASS_GATES = 1, /* gates are leaves (B, H) per layer: see pass_gate_grad */
+    PASS_GATES = 1,  /* gates are leaves (B, H) per layer: see pass_gate_grad */
+    PASS_HIDDEN = 2, /* all rows of the last block are wanted, whatever the head reads */
 };
 
 struct pass {
@@ -138,13 +139,15 @@ struct pass {
     struct tensor **tap_probs;   /* if set: (layers) attention maps, see ops.h */
     struct tensor **tap_context; /* if set: (layers) gated heads before W_o, with
                                   * their gradients */
-    struct rows rows;
+    struct rows rows;            /* all */
+    struct rows first_rows;      /* the first of each sequence */
     struct tensor *offsets;
+    bool first_only; /* site_attention gives, and the block goes on with, these alone */
 };
 
 /* What a forward pass gives; parts that the head does not have are NULL. */
 struct output {
-    struct tensor *hidden; /* (N, C) last block */
+    struct tensor *hidden; /* (N, C) last block; NULL if nothing asks for all its rows */
     struct tensor *pooled; /* (B, C) */
     struct tensor *logits; /* classes (B, K); regression (B, 1); choice (examples,
                               choices); span (N, 2); mlm (M, V) */
@@ -165,6 +168,10 @@ const void *pass_gate_grad(const struct pass *p, int64_t layer);
 struct tensor *site_linear(struct pass *p, const struct site_linear *s, struct tensor *x);
 struct tensor *site_attention(struct pass *p, const struct site_attention *s,
                               struct tensor *x);
+/* The places of x's rows: all of the batch, or the first of each sequence. */
+const struct rows *pass_rows(const struct pass *p, const struct tensor *x);
+/* The first row of each sequence of x (N, C) -> (B, C); x itself if it has only these. */
+struct tensor *pass_first(struct pass *p, struct tensor *x);
 struct tensor *site_norm(struct pass *p, const struct site_norm *s, struct tensor *x);
 struct tensor *site_dropout(struct pass *p, const char *site, double prob,
                             struct tensor *x);

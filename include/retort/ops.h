@@ -93,10 +93,14 @@ struct tensor *dropout(struct tape *tape, struct tensor *x, double p,
  * not attended to (padding kept as rows). probs: if not NULL, the tensor P of the whole
  * batch (before dropout), as a flat constant: for each sequence and head T*T values.
  * Asking for it never changes which kernel runs.
+ * first_only: only the first token of each sequence asks: q is (B, H*D), the output too,
+ * and P has one row for each sequence and head. The same bits as those rows of the whole;
+ * a model's last block needs no more when a head reads the first token alone.
  */
 struct attention {
     int64_t heads;
     int64_t head_dim;
+    bool first_only;
     const struct tensor *offsets;
     struct tensor *gates;
     const struct tensor *key_mask;

@@ -96,6 +96,25 @@ static struct tensor *attend(struct tape *tape, struct tensor **t, struct tensor
 OP(f_attention, attend(tape, t, NULL, 0))
 OP(f_attention_drop, attend(tape, t, reshape(tape, t[3], SHAPE(3, 2)), 0.4))
 
+/* Queries of the first tokens alone; the empty sequence asks too, and hears nothing. */
+static const int32_t firsts[] = {0, 3, 3};
+static struct tensor *attend_first(struct tape *tape, struct tensor **t,
+                                   struct tensor *gates, double p)
+{
+    struct attention a = {.heads = 2,
+                          .head_dim = 3,
+                          .offsets = OFFSETS,
+                          .first_only = true,
+                          .gates = gates,
+                          .dropout = p,
+                          .rows = &rows8,
+                          .key = *KEY};
+    struct tensor *q = take_rows(tape, t[0], tape_indices(tape, SHAPE(3), firsts));
+    return attention(tape, q, mul(tape, t[0], t[3]), gelu(tape, t[0]), &a);
+}
+OP(f_attention_first,
+   weigh(tape, attend_first(tape, t, reshape(tape, t[3], SHAPE(3, 2)), 0.4)))
+
 static const struct {
     const char *name;
     op_fn fn;
@@ -127,6 +146,7 @@ static const struct {
     CASE(linear_ce),
     CASE(attention),
     CASE(attention_drop),
+    CASE(attention_first),
 };
 enum { CASES = sizeof cases / sizeof *cases };
 
@@ -337,6 +357,31 @@ static void all_gates_one_change_no_bit(void **state)
     teardown(&f);
 }
 
+static void first_queries_alone_have_the_bits_of_the_whole(void **state)
+{
+    (void)state;
+    struct fixture f;
+    setup(&f, DT_F32, NULL);
+    tape_begin(f.tape, TAPE_TRAIN);
+    struct tape *tape = f.tape;
+    struct tensor *t[4] = {tape_param(tape, &f.p[0]), NULL, NULL,
+                           tape_param(tape, &f.p[3])};
+    struct attention a = {.heads = 2,
+                          .head_dim = 3,
+                          .offsets = OFFSETS,
+                          .dropout = 0.4,
+                          .rows = &rows8,
+                          .key = *KEY};
+    float *whole =
+        attention(tape, t[0], mul(tape, t[0], t[3]), gelu(tape, t[0]), &a)->data;
+    float *first = attend_first(tape, t, NULL, 0.4)->data;
+    assert_memory_equal(first, whole, 6 * sizeof(float));
+    assert_memory_equal(first + 12, whole + 18, 6 * sizeof(float));
+    for (int c = 0; c < 6; c++)
+        assert_true(first[6 + c] == 0.0f); /* of the empty sequence */
+    teardown(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -346,6 +391,7 @@ int main(void)
         cmocka_unit_test(bad_shapes_fail_the_tape_once),
         cmocka_unit_test(f16_and_bf16_round_to_even_and_back),
         cmocka_unit_test(all_gates_one_change_no_bit),
+        cmocka_unit_test(first_queries_alone_have_the_bits_of_the_whole),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
