@@ -159,22 +159,45 @@ static int write_beside(const char *base, const char *end, const struct strbuf *
     return rc;
 }
 
+/* The environment with a UTF-8 locale, whatever the caller's: gnuplot converts by it. */
+static char **utf8_environment(struct err *err)
+{
+    static char locale[] = "LC_ALL=C.UTF-8";
+    int64_t n = 0, at = 0;
+    char **env;
+
+    while (environ[n])
+        n++;
+    env = mem_new(n + 2, sizeof *env, err);
+    if (!env)
+        return NULL;
+    for (int64_t i = 0; i < n; i++)
+        if (strncmp(environ[i], "LC_ALL=", strlen("LC_ALL=")) != 0)
+            env[at++] = environ[i];
+    env[at] = locale;
+    return env;
+}
+
 /* gnuplot in the script's folder; what it says goes to our stderr. */
 static int run_gnuplot(const char *dir, const char *script, struct err *err)
 {
     char program[] = "gnuplot";
     char *arg = mem_printf(err, "%s%s", script[0] == '-' ? "./" : "", script);
     char *argv[] = {program, arg, NULL};
+    char **env = utf8_environment(err);
     posix_spawn_file_actions_t actions;
     int status = 0, e, rc = -1;
     pid_t pid;
 
-    if (!arg)
+    if (!arg || !env) {
+        free(env);
+        free(arg);
         return -1;
+    }
     posix_spawn_file_actions_init(&actions);
     e = posix_spawn_file_actions_addchdir_np(&actions, dir);
     if (e == 0)
-        e = posix_spawnp(&pid, program, &actions, NULL, argv, environ);
+        e = posix_spawnp(&pid, program, &actions, NULL, argv, env);
     if (e) {
         errno = e;
         err_set(err, ERR_IO, "gnuplot cannot be run: %s; install the package gnuplot-nox",
@@ -195,6 +218,7 @@ static int run_gnuplot(const char *dir, const char *script, struct err *err)
         rc = 0;
 done:
     posix_spawn_file_actions_destroy(&actions);
+    free(env);
     free(arg);
     return rc;
 }

@@ -2,7 +2,6 @@
  * hostile input. */
 #include "check.h"
 
-#include <time.h>
 
 #include "retort/file.h"
 #include "retort/hash.h"
@@ -305,37 +304,6 @@ static void whole_files_equal_the_reference(void **state)
     tokenizer_free(tok);
 }
 
-static void a_million_tokens_take_less_than_a_second(void **state)
-{
-    (void)state;
-    struct err err = ERR_INIT;
-    struct tokenizer *tok = NULL;
-    struct tokens t = {0};
-    char path[4096], *text = NULL;
-    int64_t len = 0, n = 0;
-
-    skip_without_shared();
-    snprintf(path, sizeof path, "%s/data/tokenizers/bert-base-uncased/vocab.txt",
-             shared_dir());
-    assert_ok(tokenizer_load(&tok, path, true, &err), &err);
-    snprintf(path, sizeof path, "%s/data/glue/SST-2/train.tsv", shared_dir());
-    assert_ok(file_read(&text, &len, path, 1 << 30, &err), &err);
-    clock_t begin = clock();
-    for (int i = 0; i < 2; i++) {
-        tokens_clear(&t);
-        assert_ok(tokenizer_encode(tok, text, len, &t, &err), &err);
-        n += t.n;
-    }
-    double speed = (double)n * CLOCKS_PER_SEC / (double)(clock() - begin);
-    print_message("# %.1f million tokens/s\n", speed / 1e6);
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-    assert_true(speed > 1e6);
-#endif
-    tokens_release(&t);
-    free(text);
-    tokenizer_free(tok);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -348,7 +316,6 @@ int main(void)
         cmocka_unit_test(very_long_words_and_runs_of_marks_end_quickly),
         cmocka_unit_test(hard_texts_equal_the_reference),
         cmocka_unit_test(whole_files_equal_the_reference),
-        cmocka_unit_test(a_million_tokens_take_less_than_a_second),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
