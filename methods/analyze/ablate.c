@@ -5,33 +5,49 @@
  *     mode one       xi_h = 0 for one head, for every head            (3.2)
  *     mode but_one   all heads of a layer but h are masked, for every h    (3.3)
  *
- * /scores/ablation (L, H) is base - ablated by the metric: what the head is worth (mode
- * one), or what is lost when it is kept alone. /scores/p_value is McNemar's exact test of
- * the examples that only one of the two models gets right. With report_split the best
- * head of each layer, chosen on `split`, is scored there too: selection and evaluation
- * are then on separate data.
+ * /scores/ablation (L, H) is base - ablated by the metric (the other way round if less is
+ * better): what the head is worth (mode one), or what is lost when it is kept alone.
+ * /scores/p_value (L, H) is a paired test over examples, without correction for the
+ * number of heads: McNemar's exact test of the examples that only one of the two models
+ * gets right, or Student's t as in the paper.
+ *
+ * Mode but_one names each layer's best head by the scores on `split`, the lower of equal
+ * ones, and scores it on `report_split`, so that selection and evaluation can be on
+ * separate data (appendix A): /scores/best_head, best_ablation, best_p_value (L).
+ *
+ * With `step` the order is iterative, as in analyze/heads: /scores/order.
  */
+#include "order.h"
 #include "retort/method.h"
+#include "retort/stats.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { MODE_ONE, MODE_BUT_ONE };
 static const char *const modes[] = {"one", "but_one", NULL};
+enum { TEST_MCNEMAR, TEST_T };
+static const char *const tests[] = {"mcnemar", "t", NULL};
 
 struct options {
     const char *split, *report_split, *metric;
-    int64_t max_len;
-    int mode;
+    int64_t max_len, min_heads;
+    int mode, test;
+    double level, step;
 };
 
 /* clang-format off */
 static const struct option options[] = {
     {"split", OPT_STRING, "\"dev\"", 0, 0, NULL, NULL, "data that heads are scored on", offsetof(struct options, split)},
-    {"report_split", OPT_STRING, "\"\"", 0, 0, NULL, NULL, "mode but_one: data that each layer's best head is scored on as well", offsetof(struct options, report_split)},
+    {"report_split", OPT_STRING, "\"\"", 0, 0, NULL, NULL, "mode but_one: data that each layer's best head is reported on; empty: split", offsetof(struct options, report_split)},
     {"metric", OPT_STRING, "\"\"", 0, 0, NULL, NULL, "metric of the task; empty: its first", offsetof(struct options, metric)},
     {"max_len", OPT_INT, "128", 8, 65536, NULL, "tokens", "longer inputs are cut", offsetof(struct options, max_len)},
     {"mode", OPT_ENUM, "\"one\"", 0, 0, modes, NULL, "mask one head, or all heads of a layer but one", offsetof(struct options, mode)},
+    {"test", OPT_ENUM, "\"mcnemar\"", 0, 0, tests, NULL, "paired test over examples: McNemar's exact test or Student's t of right and wrong; t of the losses where there are no classes", offsetof(struct options, test)},
+    {"level", OPT_REAL, "0.01", 0, 1, NULL, NULL, "p below which a difference is counted as significant", offsetof(struct options, level)},
+    {"step", OPT_REAL, "0", 0, 1, NULL, NULL, "mode one: share of all heads that is masked between two scorings (an iterative order); 0: one scoring", offsetof(struct options, step)},
+    {"min_heads", OPT_INT, "0", 0, HF_HEADS_MAX, NULL, "heads", "with step: heads that every layer keeps while others go", offsetof(struct options, min_heads)},
     OPTION_END,
 };
 
@@ -42,13 +58,27 @@ static const struct input inputs[] = {
 };
 /* clang-format on */
 
+static int check(const void *options_, struct err *err)
+{
+    const struct options *o = options_;
+
+    if (o->mode == MODE_BUT_ONE && o->step > 0)
+        return err_set(err, ERR_INPUT, "an iterative order (step) needs mode \"one\"");
+    if (o->mode == MODE_ONE && o->report_split[0])
+        return err_set(err, ERR_INPUT, "report_split needs mode \"but_one\"");
+    return 0;
+}
+
 struct ablation {
     struct stage *st;
     const struct options *opt;
     struct model *m;
     struct tape *tape;
     const struct metric *metric;
-    int64_t done, total;
+    struct dataset *data;
+    struct predictions *base; /* of the model as it came, on data */
+    double *drop, *p_value;   /* (L, H) of the first round */
+    int32_t *pred;            /* (L, H, n) of the first round, or NULL */
 };
 
 static const struct metric *find_metric(struct stage *st, const char *name)
@@ -89,133 +119,223 @@ static struct predictions *predict_without(struct ablation *a, const struct data
     return p;
 }
 
-/* Two-sided exact binomial test of b against c discordant pairs. */
-static double mcnemar(int64_t b, int64_t c)
+/* What of the score is lost from `base` to `p`: positive is worse. */
+static double loss_of(struct ablation *a, const struct predictions *base,
+                      const struct predictions *p)
 {
-    int64_t n = b + c, k = b < c ? b : c;
-    double p = 0;
+    double before = stage_score(a->st, a->metric, base);
+    double after = stage_score(a->st, a->metric, p);
 
-    for (int64_t i = 0; i <= k; i++)
-        p += exp(lgamma((double)n + 1) - lgamma((double)i + 1) -
-                 lgamma((double)(n - i) + 1) - (double)n * log(2.0));
-    return 2 * p < 1 ? 2 * p : 1;
+    return a->metric->larger_is_better ? before - after : after - before;
 }
 
-static double significance(const struct predictions *base, const struct predictions *p)
+/* ---- significance ---- */
+
+static bool right(const struct predictions *p, int64_t i)
+{
+    return p->pred[i] == p->data->raw->v[i].label;
+}
+
+static double mcnemar(const struct predictions *base, const struct predictions *p)
 {
     int64_t b = 0, c = 0;
 
-    if (!base->pred)
-        return (double)NAN;
     for (int64_t i = 0; i < p->n; i++) {
-        int32_t label = p->data->raw->v[i].label;
-        b += base->pred[i] == label && p->pred[i] != label;
-        c += base->pred[i] != label && p->pred[i] == label;
+        b += right(base, i) && !right(p, i);
+        c += !right(base, i) && right(p, i);
     }
-    return mcnemar(b, c);
+    return stats_mcnemar(b, c).p;
 }
 
-struct result {
-    double *drop, *p_value; /* (L, H) */
-    int32_t *pred;          /* (L, H, n) or NULL */
-};
-
-static int ablate_all(struct ablation *a, const struct dataset *data,
-                      const struct predictions *base, struct result *r)
+/* Of right and wrong, or of the losses, of the examples where both are known. */
+static double paired_t(struct stage *st, const struct predictions *base,
+                       const struct predictions *p)
 {
-    double whole = stage_score(a->st, a->metric, base);
+    double *x = mem_new(p->n, sizeof *x, &st->err), *y = NULL, value = (double)NAN;
+    int64_t n = 0;
 
-    for (int64_t l = 0; l < a->m->cfg.layers; l++) {
-        const struct site_attention *s = &a->m->block[l].attn;
-        for (int64_t h = 0; h < s->heads; h++) {
-            struct predictions *p = predict_without(a, data, l, h);
-            int64_t cell = l * a->m->cfg.heads + s->head_id[h];
-            if (!p)
-                return -1;
-            r->drop[cell] = whole - stage_score(a->st, a->metric, p);
-            r->p_value[cell] = significance(base, p);
-            if (r->pred && p->pred)
-                memcpy(r->pred + cell * p->n, p->pred, (size_t)p->n * sizeof *p->pred);
-            predictions_free(p);
-            a->done++;
-            stage_progress(a->st, a->done, a->total, "head %lld/%lld", (long long)a->done,
-                           (long long)a->total);
-            if (a->st->checkpoint(a->st, false))
-                return -1;
-        }
+    y = mem_new(p->n, sizeof *y, &st->err);
+    for (int64_t i = 0; x && y && i < p->n; i++) {
+        x[n] = p->pred ? right(base, i) : -base->score[i];
+        y[n] = p->pred ? right(p, i) : -p->score[i];
+        n += !isnan(x[n]) && !isnan(y[n]);
     }
+    if (x && y)
+        value = stats_paired_t(x, y, n).p;
+    free(y);
+    free(x);
+    return value;
+}
+
+static double significance(struct ablation *a, const struct predictions *base,
+                           const struct predictions *p)
+{
+    if (p->pred && a->opt->test == TEST_MCNEMAR)
+        return mcnemar(base, p);
+    return paired_t(a->st, base, p);
+}
+
+/* ---- all heads ---- */
+
+static void note_first_round(struct ablation *a, int64_t cell,
+                             const struct predictions *p, double drop)
+{
+    a->drop[cell] = drop;
+    a->p_value[cell] = significance(a, a->base, p);
+    if (a->pred)
+        memcpy(a->pred + cell * p->n, p->pred, (size_t)p->n * sizeof *p->pred);
+}
+
+static int ablate_head(struct ablation *a, int64_t round, const struct predictions *base,
+                       int64_t layer, int64_t h, double *out)
+{
+    const struct site_attention *s = &a->m->block[layer].attn;
+    int64_t cell = layer * a->m->cfg.heads + s->head_id[h];
+    struct predictions *p;
+
+    if (s->keep[h] == 0)
+        return 0;
+    p = predict_without(a, a->data, layer, h);
+    if (!p)
+        return -1;
+    out[cell] = loss_of(a, base, p);
+    if (round == 0)
+        note_first_round(a, cell, p, out[cell]);
+    predictions_free(p);
     return stage_done(a->st);
 }
 
-/* The best head of each layer: where the least is lost; of equal ones the lower. Scored
- * on `data`. */
-static int report_best(struct ablation *a, const struct dataset *data,
-                       const struct result *r)
+/* Every head that is left, one after another. */
+static int ablate_all(void *ctx, int64_t round, double *out, int64_t *at)
 {
-    int64_t layers = a->m->cfg.layers, heads = a->m->cfg.heads;
-    double *best = arena_alloc(a->st->arena, layers * (int64_t)sizeof *best);
-    double *drop = arena_alloc(a->st->arena, layers * (int64_t)sizeof *drop);
-    struct predictions *base = predict(a, data);
-    double whole = base ? stage_score(a->st, a->metric, base) : 0;
+    struct ablation *a = ctx;
+    int64_t heads = a->m->cfg.heads, cells = a->m->cfg.layers * heads;
+    int64_t total = cells * heads_rounds(a->opt->step);
+    struct predictions *now = round > 0 ? predict(a, a->data) : NULL;
 
-    predictions_free(base);
-    for (int64_t l = 0; best && drop && !stage_failed(a->st) && l < layers; l++) {
-        const struct site_attention *s = &a->m->block[l].attn;
-        int64_t top = 0;
-        for (int64_t h = 1; h < s->heads; h++)
-            if (r->drop[l * heads + s->head_id[h]] < r->drop[l * heads + s->head_id[top]])
-                top = h;
-        struct predictions *p = predict_without(a, data, l, top);
-        best[l] = s->heads ? s->head_id[top] : (double)NAN;
-        drop[l] = p ? whole - stage_score(a->st, a->metric, p) : (double)NAN;
+    while (!stage_failed(a->st) && *at < cells) {
+        int64_t l = *at / heads, h = *at % heads;
+        if (h < a->m->block[l].attn.heads &&
+            ablate_head(a, round, now ? now : a->base, l, h, out))
+            break;
+        ++*at;
+        stage_progress(a->st, round * cells + *at, total, "head %lld/%lld",
+                       (long long)*at, (long long)cells);
+        a->st->checkpoint(a->st, false);
+    }
+    predictions_free(now);
+    return stage_done(a->st);
+}
+
+/* ---- what is told ---- */
+
+/* Index in the site of the head that costs least when it is kept alone, or -1. */
+static int64_t best_of(const struct ablation *a, int64_t layer)
+{
+    const struct site_attention *s = &a->m->block[layer].attn;
+    const double *drop = a->drop + layer * a->m->cfg.heads;
+    int64_t best = -1;
+
+    for (int64_t h = 0; h < s->heads; h++)
+        if (s->keep[h] != 0 && (best < 0 || drop[s->head_id[h]] < drop[s->head_id[best]]))
+            best = h;
+    return best;
+}
+
+/* The best head of each layer, scored on `data`. */
+static void report_best(struct ablation *a, const struct dataset *data)
+{
+    struct stage *st = a->st;
+    int64_t layers = a->m->cfg.layers, bytes = layers * (int64_t)sizeof(double);
+    double *best = arena_alloc(st->arena, bytes), *drop = arena_alloc(st->arena, bytes);
+    double *p_value = arena_alloc(st->arena, bytes);
+    struct predictions *base = predict(a, data);
+
+    if (arena_failed(st->arena, &st->err) || !base)
+        return;
+    for (int64_t l = 0; l < layers && !stage_failed(st); l++) {
+        int64_t h = best_of(a, l);
+        struct predictions *p = h < 0 ? NULL : predict_without(a, data, l, h);
+        best[l] = p ? a->m->block[l].attn.head_id[h] : (double)NAN;
+        drop[l] = p ? loss_of(a, base, p) : (double)NAN;
+        p_value[l] = p ? significance(a, base, p) : (double)NAN;
         predictions_free(p);
     }
-    if (arena_failed(a->st->arena, &a->st->err))
+    stage_metric(st, "ablate/report_base", 0, stage_score(st, a->metric, base));
+    stage_doubles(st, "/scores/best_head", best, layers, 0, "layer", NULL);
+    stage_doubles(st, "/scores/best_ablation", drop, layers, 0, "layer", NULL);
+    stage_doubles(st, "/scores/best_p_value", p_value, layers, 0, "layer", NULL);
+    predictions_free(base);
+}
+
+static void record(struct ablation *a)
+{
+    struct stage *st = a->st;
+    int64_t layers = a->m->cfg.layers, heads = a->m->cfg.heads, worse = 0, better = 0;
+    double most = -(double)INFINITY, least = (double)INFINITY;
+    struct array pred = {
+        DT_I32, SHAPE(layers, heads, a->data->n), a->pred, {"layer", "head", "example"}};
+
+    for (int64_t i = 0; i < layers * heads; i++) {
+        most = fmax(most, a->drop[i]); /* fmax and fmin pass NaN over */
+        least = fmin(least, a->drop[i]);
+        worse += a->p_value[i] < a->opt->level && a->drop[i] > 0;
+        better += a->p_value[i] < a->opt->level && a->drop[i] < 0;
+    }
+    stage_predictions(st, a->base, 0);
+    stage_doubles(st, "/scores/p_value", a->p_value, layers, heads, "layer", "head");
+    if (a->pred)
+        stage_array(st, "/scores/pred", &pred);
+    stage_metric(st, "ablate/base", 0, stage_score(st, a->metric, a->base));
+    stage_metric(st, "ablate/largest", 0, most);
+    stage_metric(st, "ablate/smallest", 0, least);
+    stage_metric(st, "ablate/significant_losses", 0, (double)worse);
+    stage_metric(st, "ablate/significant_gains", 0, (double)better);
+}
+
+/* ---- the stage ---- */
+
+/* Room for what outlives a kill; cells without a head stay NaN. */
+static int make_room(struct ablation *a)
+{
+    struct stage *st = a->st;
+    int64_t cells = a->m->cfg.layers * a->m->cfg.heads;
+    int64_t bytes = cells * (int64_t)sizeof(double);
+    int64_t pred_bytes = cells * a->data->n * (int64_t)sizeof(int32_t);
+
+    a->drop = arena_alloc(st->arena, bytes);
+    a->p_value = arena_alloc(st->arena, bytes);
+    a->pred = a->base->pred ? arena_zalloc(st->arena, pred_bytes) : NULL;
+    if (arena_failed(st->arena, &st->err))
         return -1;
-    stage_doubles(a->st, "/scores/best_head", best, layers, 0, "layer", NULL);
-    stage_doubles(a->st, "/scores/best_head_ablation", drop, layers, 0, "layer", NULL);
-    return stage_done(a->st);
+    for (int64_t i = 0; i < cells; i++)
+        a->drop[i] = a->p_value[i] = (double)NAN;
+    if (st->state(st, "ablate/drop", a->drop, bytes) ||
+        st->state(st, "ablate/p_value", a->p_value, bytes) ||
+        (a->pred && st->state(st, "ablate/pred", a->pred, pred_bytes)))
+        return -1;
+    return 0;
 }
 
 static int run(struct stage *st)
 {
     const struct options *o = st->options;
-    struct model *m = stage_model(st, "model", stage_task(st));
-    struct dataset *data = stage_data(st, m, o->split, o->max_len, 128);
-    struct dataset *report = stage_data(st, m, o->report_split, o->max_len, 128);
-    struct ablation a = {st, o, m, stage_tape(st, DT_F32), find_metric(st, o->metric),
-                         0,  0};
-    struct predictions *base = predict(&a, data);
-    struct result r;
-    int64_t cells;
+    struct ablation a = {.st = st, .opt = o, .metric = find_metric(st, o->metric)};
+    struct dataset *report;
 
-    if (!base)
-        return stage_done(st);
-    cells = m->cfg.layers * m->cfg.heads;
-    a.total = cells;
-    r.drop = arena_zalloc(st->arena, cells * (int64_t)sizeof(double));
-    r.p_value = arena_zalloc(st->arena, cells * (int64_t)sizeof(double));
-    r.pred = base->pred
-                 ? arena_zalloc(st->arena, cells * data->n * (int64_t)sizeof(int32_t))
-                 : NULL;
-    if (arena_failed(st->arena, &st->err) || ablate_all(&a, data, base, &r))
-        goto done;
-    stage_predictions(st, base, 0);
-    stage_doubles(st, "/scores/ablation", r.drop, m->cfg.layers, m->cfg.heads, "layer",
-                  "head");
-    stage_doubles(st, "/scores/p_value", r.p_value, m->cfg.layers, m->cfg.heads, "layer",
-                  "head");
-    if (r.pred) {
-        struct array pred = {DT_I32,
-                             SHAPE(m->cfg.layers, m->cfg.heads, data->n),
-                             r.pred,
-                             {"layer", "head", "example"}};
-        stage_array(st, "/scores/pred", &pred);
+    a.m = stage_model(st, "model", stage_task(st));
+    a.data = stage_data(st, a.m, o->split, o->max_len, 128);
+    report = stage_data(st, a.m, o->report_split, o->max_len, 128);
+    a.tape = stage_tape(st, DT_F32);
+    a.base = predict(&a, a.data);
+    struct head_rounds rounds = {
+        st, a.m, "/scores/ablation", o->step, o->min_heads, ablate_all, &a};
+    if (a.base && !make_room(&a) && !heads_score(&rounds)) {
+        record(&a);
+        if (o->mode == MODE_BUT_ONE)
+            report_best(&a, report ? report : a.data);
     }
-    if (o->mode == MODE_BUT_ONE && report)
-        report_best(&a, report, &r);
-done:
-    predictions_free(base);
+    predictions_free(a.base);
     return stage_done(st);
 }
 
@@ -229,5 +349,6 @@ const struct method method_analyze_ablate = {
     .options_size = sizeof(struct options),
     .inputs = inputs,
     .outputs = KIND_SCORES | KIND_EVAL,
+    .check = check,
     .run = run,
 };

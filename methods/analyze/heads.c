@@ -4,10 +4,16 @@
  *     I_h = E_x | dL(x) / d xi_h |        (Michel, Levy & Neubig 2019, section 4.1), L
  * the loss of one sample; I_h <- I_h / (l2 norm of the layer's I + 1e-20)
  *
- * The authors' code takes the absolute value per position, sum_t |c_t . dL/dc_t|; a later
- * port per batch, |sum_x dL(x)/dxi_h|. All three are divided by the number of samples
- * here, so that per position >= per sample >= per batch. Dropout is off, gradients on.
+ * The authors' code takes the absolute value per position, sum_t |c_t . dL/dc_t|, and
+ * leaves the norm out; a later port takes it per batch, |sum_x dL(x)/dxi_h|. All three
+ * are divided by the number of samples here, so that per position >= per sample >= per
+ * batch. Dropout is off, gradients on.
+ *
+ * One scoring serves all ratios of prune/heads. With `step` the order is iterative: score
+ * the heads, mask a share, score what is left, and so on; /scores/order serves all ratios
+ * then (prune/heads by order "iterative").
  */
+#include "order.h"
 #include "retort/method.h"
 
 #include <math.h>
@@ -18,9 +24,10 @@ static const char *const granularities[] = {"sample", "position", "batch", NULL}
 
 struct options {
     const char *split;
-    int64_t max_len, batch;
+    int64_t max_len, batch, min_heads;
     int absolute;
     bool norm;
+    double step;
 };
 
 /* clang-format off */
@@ -30,8 +37,12 @@ static const struct option options[] = {
     {"batch", OPT_INT, "32", 1, 65536, NULL, "examples", "samples of one pass; matters to absolute \"batch\" alone", offsetof(struct options, batch)},
     {"absolute", OPT_ENUM, "\"sample\"", 0, 0, granularities, NULL, "what the absolute value is taken of: the gradient of a sample (the paper), of a position (its code), of a batch", offsetof(struct options, absolute)},
     {"norm", OPT_BOOL, "true", 0, 0, NULL, NULL, "divide by the l2 norm of the layer", offsetof(struct options, norm)},
+    {"step", OPT_REAL, "0", 0, 1, NULL, NULL, "share of all heads that is masked between two scorings (an iterative order); 0: one scoring", offsetof(struct options, step)},
+    {"min_heads", OPT_INT, "0", 0, HF_HEADS_MAX, NULL, "heads", "with step: heads that every layer keeps while others go", offsetof(struct options, min_heads)},
     OPTION_END,
 };
+
+static const struct option_default code[] = {{"absolute", "\"position\""}, {"norm", "false"}, {NULL, NULL}};
 
 static const struct input inputs[] = {
     {"model", KIND_MODEL, true, false, "the fine-tuned model"},
@@ -41,8 +52,11 @@ static const struct input inputs[] = {
 /* clang-format on */
 
 struct scorer {
+    struct stage *st;
     const struct options *opt;
     struct model *m;
+    struct dataset *data;
+    struct tape *tape;
     double *score; /* (L, H) in the numbering of the full model */
     struct tensor **context;
 };
@@ -89,17 +103,16 @@ static void add_gates(struct scorer *s, const struct pass *p, int64_t layer,
     }
 }
 
-static int score_batch(struct stage *st, struct scorer *s, struct tape *tape,
-                       const struct batch *batch)
+static int score_batch(struct scorer *s, const struct batch *batch)
 {
     struct pass p;
     struct output out;
 
-    pass_begin(&p, tape, s->m, batch, TAPE_GRAD, PASS_GATES);
+    pass_begin(&p, s->tape, s->m, batch, TAPE_GRAD, PASS_GATES);
     p.tap_context = s->opt->absolute == PER_POSITION ? s->context : NULL;
     out = model_forward(&p);
-    tape_backward(tape, model_loss(&p, &out, NULL), 1.0f);
-    if (tape_failed(tape, &st->err))
+    tape_backward(s->tape, model_loss(&p, &out, NULL), 1.0f);
+    if (tape_failed(s->tape, &s->st->err))
         return -1;
     for (int64_t l = 0; l < s->m->cfg.layers; l++) {
         if (s->opt->absolute == PER_POSITION)
@@ -110,34 +123,38 @@ static int score_batch(struct stage *st, struct scorer *s, struct tape *tape,
     return 0;
 }
 
-static void normalise(double *score, int64_t layers, int64_t heads)
+/* Masked heads have no part in the norm. */
+static void normalise(struct scorer *s)
 {
-    for (int64_t l = 0; l < layers; l++) {
+    for (int64_t l = 0; l < s->m->cfg.layers; l++) {
+        const struct site_attention *site = &s->m->block[l].attn;
         double sum = 0;
-        for (int64_t h = 0; h < heads; h++)
-            sum += score[l * heads + h] * score[l * heads + h];
-        for (int64_t h = 0; h < heads; h++)
-            score[l * heads + h] /= sqrt(sum) + 1e-20;
+        for (int64_t h = 0; h < site->heads; h++)
+            sum += site->keep[h] == 0 ? 0 : *score_of(s, l, h) * *score_of(s, l, h);
+        for (int64_t h = 0; h < site->heads; h++)
+            *score_of(s, l, h) /= sqrt(sum) + 1e-20;
     }
 }
 
-static int score_all(struct stage *st, struct scorer *s, struct dataset *data)
+static int add_examples(struct scorer *s, int64_t round, int64_t *at)
 {
-    struct tape *tape = stage_tape(st, DT_F32);
+    struct stage *st = s->st;
     struct arena *arena = arena_new(&st->err);
     int64_t *pick = mem_new(s->opt->batch, sizeof *pick, &st->err);
+    int64_t total = s->data->n * heads_rounds(s->opt->step);
     struct batch batch;
 
-    for (int64_t i = 0; !stage_failed(st) && i < data->n; i += s->opt->batch) {
-        int64_t n = i + s->opt->batch < data->n ? s->opt->batch : data->n - i;
+    while (!stage_failed(st) && *at < s->data->n) {
+        int64_t n = *at + s->opt->batch < s->data->n ? s->opt->batch : s->data->n - *at;
         for (int64_t j = 0; j < n; j++)
-            pick[j] = i + j;
+            pick[j] = *at + j;
         arena_clear(arena);
-        if (batch_fill(&batch, data, pick, n, arena, &st->err) ||
-            score_batch(st, s, tape, &batch))
+        if (batch_fill(&batch, s->data, pick, n, arena, &st->err) ||
+            score_batch(s, &batch))
             break;
-        stage_progress(st, i + n, data->n, "sample %lld/%lld", (long long)(i + n),
-                       (long long)data->n);
+        *at += n;
+        stage_progress(st, round * s->data->n + *at, total, "sample %lld/%lld",
+                       (long long)*at, (long long)s->data->n);
         st->checkpoint(st, false);
     }
     free(pick);
@@ -145,35 +162,45 @@ static int score_all(struct stage *st, struct scorer *s, struct dataset *data)
     return stage_done(st);
 }
 
+/* One scoring of the model as it is masked now. */
+static int score_all(void *ctx, int64_t round, double *out, int64_t *at)
+{
+    struct scorer *s = ctx;
+    int64_t cells = s->m->cfg.layers * s->m->cfg.heads;
+
+    s->score = out;
+    if (add_examples(s, round, at))
+        return -1;
+    for (int64_t i = 0; i < cells; i++)
+        out[i] /= (double)s->data->n;
+    if (round == 0)
+        stage_doubles(s->st, "/scores/raw", out, s->m->cfg.layers, s->m->cfg.heads,
+                      "layer", "head");
+    if (s->opt->norm)
+        normalise(s);
+    return stage_done(s->st);
+}
+
 static int run(struct stage *st)
 {
     const struct options *o = st->options;
-    struct model *m = stage_model(st, "model", stage_task(st));
-    struct dataset *data = stage_data(st, m, o->split, o->max_len, 128);
-    int64_t cells;
-    struct scorer s = {o, m, NULL, NULL};
+    struct scorer s = {.st = st, .opt = o, .m = stage_model(st, "model", stage_task(st))};
+    struct head_rounds rounds = {
+        st, s.m, "/scores/importance", o->step, o->min_heads, score_all, &s};
 
+    s.data = stage_data(st, s.m, o->split, o->max_len, 128);
+    s.tape = stage_tape(st, DT_F32);
     if (stage_failed(st))
         return -1;
-    if (data->n == 0)
+    if (s.data->n == 0)
         return stage_fail(st, ERR_INPUT, "%s has no examples to score heads on",
-                          data->name);
-    for (int64_t i = 0; i < m->n_params; i++)
-        m->param[i]->frozen = true; /* gradients of the gates alone are wanted */
-    cells = m->cfg.layers * m->cfg.heads;
-    s.score = arena_zalloc(st->arena, cells * (int64_t)sizeof *s.score);
-    s.context = arena_zalloc(st->arena, m->cfg.layers * (int64_t)sizeof *s.context);
-    if (arena_failed(st->arena, &st->err) || score_all(st, &s, data))
+                          s.data->name);
+    for (int64_t i = 0; i < s.m->n_params; i++)
+        s.m->param[i]->frozen = true; /* gradients of the gates alone are wanted */
+    s.context = arena_zalloc(st->arena, s.m->cfg.layers * (int64_t)sizeof *s.context);
+    if (arena_failed(st->arena, &st->err))
         return -1;
-    for (int64_t i = 0; i < cells; i++)
-        s.score[i] /= (double)data->n;
-    stage_doubles(st, "/scores/raw", s.score, m->cfg.layers, m->cfg.heads, "layer",
-                  "head");
-    if (o->norm)
-        normalise(s.score, m->cfg.layers, m->cfg.heads);
-    stage_doubles(st, "/scores/importance", s.score, m->cfg.layers, m->cfg.heads, "layer",
-                  "head");
-    return stage_done(st);
+    return heads_score(&rounds);
 }
 
 const struct method method_analyze_heads = {
@@ -186,4 +213,5 @@ const struct method method_analyze_heads = {
     .inputs = inputs,
     .outputs = KIND_SCORES,
     .run = run,
+    .code = code,
 };

@@ -1,20 +1,22 @@
 /*
- * prune/heads: masks the share `ratio` of all attention heads, in ascending order of a
- * score.
+ * prune/heads: masks the share `ratio` of all attention heads, in the order of a score.
  *
  * One ranking over the whole model (Michel, Levy & Neubig 2019, section 4): importance by
- * analyze/heads, the score drop of analyze/ablate, or a random order as the floor.
- * Removed = floor(ratio * N + 1e-9); of equal scores the lower (layer, head) goes first.
- * The model comes back with masks over references; prune/slice removes the heads
+ * analyze/heads, the score drop of analyze/ablate, the iterative order of either (scored
+ * again after each step), or chance as the floor. Removed = floor(ratio * N + 1e-9), N
+ * the heads that the model has; heads that are masked already count, and go first; of
+ * equal scores the lower (layer, head). So the set of a ratio holds that of every lower
+ * one. The model comes back with masks over references; prune/slice removes the heads
  * physically.
  */
+#include "../analyze/order.h"
 #include "retort/method.h"
 
-#include <math.h>
-#include <stdlib.h>
-
-enum { BY_IMPORTANCE, BY_ABLATION, BY_CHANCE };
-static const char *const orders[] = {"importance", "ablation", "random", NULL};
+enum { BY_IMPORTANCE, BY_ABLATION, BY_ROUNDS, BY_CHANCE };
+static const char *const orders[] = {"importance", "ablation", "iterative", "random",
+                                     NULL};
+static const char *const paths[] = {"/scores/importance", "/scores/ablation",
+                                    "/scores/order"};
 
 struct options {
     double ratio;
@@ -25,7 +27,7 @@ struct options {
 /* clang-format off */
 static const struct option options[] = {
     {"ratio", OPT_REAL, NULL, 0, 1, NULL, NULL, "share of all heads that is masked", offsetof(struct options, ratio)},
-    {"order", OPT_ENUM, "\"importance\"", 0, 0, orders, NULL, "which go first: the least important, those whose ablation costs least, or chance", offsetof(struct options, order)},
+    {"order", OPT_ENUM, "\"importance\"", 0, 0, orders, NULL, "which go first: the least important, those whose ablation costs least, the iterative order of scores made with a step, or chance", offsetof(struct options, order)},
     {"min_heads", OPT_INT, "0", 0, HF_HEADS_MAX, NULL, "heads", "heads that every layer keeps", offsetof(struct options, min_heads)},
     OPTION_END,
 };
@@ -37,26 +39,9 @@ static const struct input inputs[] = {
 };
 /* clang-format on */
 
-struct ranked {
-    double score;
-    int64_t layer, head; /* head: index in the site */
-};
-
-static int ascending(const void *a_, const void *b_)
-{
-    const struct ranked *a = a_, *b = b_;
-
-    if (a->score < b->score || a->score > b->score)
-        return a->score < b->score ? -1 : 1;
-    if (a->layer != b->layer)
-        return a->layer < b->layer ? -1 : 1;
-    return a->head < b->head ? -1 : a->head > b->head;
-}
-
 /* Scores (L, H) of the input, or NULL with a failure. */
 static const double *read_scores(struct stage *st, const struct model *m, int order)
 {
-    const char *path = order == BY_IMPORTANCE ? "/scores/importance" : "/scores/ablation";
     struct artifact *a =
         st->input_count(st, "scores") ? st->input_artifact(st, "scores", 0) : NULL;
     struct array v;
@@ -66,8 +51,11 @@ static const double *read_scores(struct stage *st, const struct model *m, int or
                    orders[order]);
         return NULL;
     }
-    if (a->array(a->ctx, path, &v, &st->err))
+    if (a->array(a->ctx, paths[order], &v, &st->err)) {
+        if (order == BY_ROUNDS)
+            err_prefix(&st->err, "order \"iterative\" needs scores made with a step");
         return NULL;
+    }
     if (v.dtype != DT_F64 || !shape_equal(v.shape, SHAPE(m->cfg.layers, m->cfg.heads))) {
         char have[96];
         stage_fail(st, ERR_INPUT,
@@ -79,60 +67,42 @@ static const double *read_scores(struct stage *st, const struct model *m, int or
     return v.data;
 }
 
-/* All heads of the model as it was made, in the order of their going. */
-static int64_t rank(struct stage *st, const struct model *m, const struct options *o,
-                    struct ranked *list)
+static const double *draw_scores(struct stage *st, const struct model *m)
 {
-    const double *score = o->order == BY_CHANCE ? NULL : read_scores(st, m, o->order);
+    int64_t n = m->cfg.layers * m->cfg.heads;
+    double *score = arena_alloc(st->arena, n * (int64_t)sizeof *score);
     struct rng rng = rng_stream(st->seed, "prune/heads");
-    int64_t n = 0;
 
-    for (int64_t l = 0; !stage_failed(st) && l < m->cfg.layers; l++)
-        for (int64_t h = 0; h < m->block[l].attn.heads; h++) {
-            int64_t id = m->block[l].attn.head_id[h];
-            double s = score ? score[l * m->cfg.heads + id] : rng_uniform(&rng);
-            list[n++] = (struct ranked){s, l, h};
-        }
-    qsort(list, (size_t)n, sizeof *list, ascending);
-    return n;
-}
-
-static int64_t mask(struct model *m, const struct ranked *list, int64_t n, int64_t count,
-                    int64_t min_heads)
-{
-    int64_t done = 0;
-
-    for (int64_t i = 0; i < n && done < count; i++) {
-        struct site_attention *s = &m->block[list[i].layer].attn;
-        int64_t left = 0;
-        for (int64_t h = 0; h < s->heads; h++)
-            left += s->keep[h] != 0;
-        if (left <= min_heads)
-            continue;
-        s->keep[list[i].head] = 0;
-        done++;
-    }
-    return done;
+    for (int64_t i = 0; score && i < n; i++)
+        score[i] = rng_uniform(&rng);
+    if (!score)
+        arena_failed(st->arena, &st->err);
+    return score;
 }
 
 static int run(struct stage *st)
 {
     const struct options *o = st->options;
     struct model *m = stage_model(st, "model", NULL);
-    struct ranked *list;
+    struct ranked_head *list;
+    const double *score;
     int64_t n, done;
 
     if (stage_failed(st))
         return -1;
-    list = arena_alloc(st->arena, m->cfg.layers * m->cfg.heads * (int64_t)sizeof *list);
-    if (!list)
-        return arena_failed(st->arena, &st->err);
-    n = rank(st, m, o, list);
-    if (stage_failed(st))
+    n = heads_count(m);
+    score = o->order == BY_CHANCE ? draw_scores(st, m) : read_scores(st, m, o->order);
+    list = arena_alloc(st->arena, (n + 1) * (int64_t)sizeof *list);
+    if (arena_failed(st->arena, &st->err) || !score ||
+        heads_rank(list, m, score, &st->err) < 0)
         return -1;
-    done = mask(m, list, n, (int64_t)floor(o->ratio * (double)n + 1e-9), o->min_heads);
+    done = heads_mask(m, list, n, heads_share(o->ratio, n), o->min_heads);
+    if (done < heads_share(o->ratio, n))
+        stage_note(st, "min_heads %lld leaves %lld of %lld heads masked, not %lld",
+                   (long long)o->min_heads, (long long)done, (long long)n,
+                   (long long)heads_share(o->ratio, n));
     stage_metric(st, "prune/ratio_requested", 0, o->ratio);
-    stage_metric(st, "prune/ratio", 0, (double)done / (double)n);
+    stage_metric(st, "prune/ratio", 0, n ? (double)done / (double)n : 0);
     stage_metric(st, "prune/heads_removed", 0, (double)done);
     stage_output_model(st, m);
     return stage_done(st);
