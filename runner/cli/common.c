@@ -4,11 +4,21 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "retort/utf8.h"
 #include "verbs.h"
 
 int tell_error(const struct err *err)
 {
-    fprintf(stderr, "retort: %s\n", err->text);
+    struct strbuf sb = STRBUF_INIT;
+
+    /* Messages quote files and specs: line by line, nothing in them steers the terminal.
+     */
+    for (const char *s = err->text; s; s = strchr(s, '\n'), s = s ? s + 1 : NULL) {
+        strbuf_puts(&sb, s == err->text ? "retort: " : "\n");
+        utf8_show(&sb, s, (int64_t)strcspn(s, "\n"));
+    }
+    fprintf(stderr, "%s\n", strbuf_text(&sb));
+    strbuf_release(&sb);
     return err_exit_code(err);
 }
 

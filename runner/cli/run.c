@@ -52,7 +52,7 @@ static int tell(const struct diags *diags, const struct err *err)
         fprintf(stderr, "%lld error%s, nothing was run.\n", (long long)diags_count(diags),
                 diags_count(diags) == 1 ? "" : "s");
         strbuf_release(&sb);
-        return 2;
+        return err_exit_code(&(struct err){.code = diags_code(diags)});
     }
     return tell_error(err);
 }
