@@ -28,8 +28,8 @@ void diags_add(struct diags *diags, const char *name, const char *text, int64_t 
                int64_t end, const char *fmt, ...) __attribute__((format(printf, 6, 7)));
 int64_t diags_count(const struct diags *diags);
 
-/* The error that was added last comes from there: something that the text names is missing
- * (ERR_MISSING), the system refused (ERR_IO, ERR_MEMORY). */
+/* The error that was added last comes from there: something that the text names is
+ * missing (ERR_MISSING), the system refused (ERR_IO, ERR_MEMORY). */
 void diags_cause(struct diags *diags, enum err_code code);
 /* What all of them amount to, for the exit code: ERR_INPUT, unless every one has another
  * cause; ERR_NONE if there are none. */

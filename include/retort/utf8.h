@@ -15,8 +15,9 @@ int64_t utf8_step(const char *text, int64_t n);
 /* Offset of the first byte that begins no character, or -1. */
 int64_t utf8_invalid(const char *text, int64_t n);
 
-/* Appends text that comes from outside, made harmless for a terminal and kept to its line:
- * control characters become '?' (a tab stays), bytes that are no character U+FFFD. */
+/* Appends text that comes from outside, made harmless for a terminal and kept to its
+ * line: control characters become '?' (a tab stays), bytes that are no character U+FFFD.
+ */
 void utf8_show(struct strbuf *out, const char *text, int64_t n);
 
 #endif

@@ -39,10 +39,11 @@ int print_text(struct strbuf *text)
 int screen_width(void)
 {
     const char *given = getenv("COLUMNS");
+    long columns = given ? strtol(given, NULL, 10) : 0;
     struct winsize size;
 
-    if (given && atoi(given) >= 20)
-        return atoi(given);
+    if (columns >= 20 && columns < 100000)
+        return (int)columns;
     if (!isatty(1) || ioctl(1, TIOCGWINSZ, &size) || size.ws_col < 20)
         return 0;
     return size.ws_col;

@@ -162,8 +162,7 @@ void help_program(struct strbuf *out)
     strbuf_puts(out, "\nretort VERB --help tells all of one verb.\n");
 }
 
-/* ---- the verb -----------------------------------------------------------------------
- */
+/* ---- the verb ---- */
 
 struct args {
     struct common common;

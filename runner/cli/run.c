@@ -85,9 +85,7 @@ static void close_session(struct session *s)
     diags_free(s->diags);
 }
 
-/* ---- plan
- * ------------------------------------------------------------------------------------------
- */
+/* ---- plan ---- */
 
 static const char *state_word(enum job_state state)
 {
@@ -119,9 +117,7 @@ static int run_plan(const void *args)
     return rc;
 }
 
-/* ---- run
- * ----------------------------------------------------------------------------------------
- */
+/* ---- run ---- */
 
 struct screen {
     bool bar;

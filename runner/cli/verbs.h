@@ -20,8 +20,7 @@ extern const struct verb verb_ls, verb_show;
 extern const struct verb verb_table, verb_plot, verb_diff, verb_export;
 extern const struct verb verb_list, verb_help, verb_version;
 
-/* ---- help.c --------------------------------------------------------------------------
- */
+/* ---- help.c ---- */
 
 /* A variable of the environment, or a file, that the program looks at: for help and
  * manual. */
@@ -37,8 +36,7 @@ void help_verb(struct strbuf *out, const struct verb *v);
  * first line begins at column `at`. A newline at the end. */
 void help_wrap(struct strbuf *out, const char *text, int at, int indent, int width);
 
-/* ---- common.c ------------------------------------------------------------------------
- */
+/* ---- common.c ---- */
 
 /* Prints the error; returns its exit code. */
 int tell_error(const struct err *err);

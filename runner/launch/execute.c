@@ -118,9 +118,7 @@ static bool want(struct stage *st, const char *what, int64_t step)
     return false;
 }
 
-/* ---- telling
- * -------------------------------------------------------------------------------------
- */
+/* ---- telling ---- */
 
 static void progress(struct stage *st, int64_t done, int64_t total, const char *text)
 {

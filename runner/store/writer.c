@@ -272,9 +272,7 @@ int run_restore(struct run_writer *w, int64_t *step, const struct region *r, int
     return rc;
 }
 
-/* ---- sealing
- * ---------------------------------------------------------------------------------------
- */
+/* ---- sealing ---- */
 
 static int fill_summary(struct run_writer *w, struct content *c, struct err *err)
 {
