@@ -79,13 +79,14 @@ struct run_head {
     const char *pins;     /* JSON: git, data, host, libraries */
     const char *env_class;
     const char *record; /* canonical JSON of what is recorded beyond the default */
+    bool unless_sealed; /* begin nothing if the run is sealed by now */
 };
 
 /*
  * Takes the lease (ERR_LOCKED with who holds it), opens a new generation's journal, and
  * finds the newest checkpoint that is whole and of the same env_class (others are set
  * aside with a note in the log). Records after that checkpoint are dropped at the
- * sealing.
+ * sealing. Returns 0; 1 with *out NULL if head->unless_sealed and the run is sealed; -1.
  */
 int run_begin(struct run_writer **out, struct store *store, const struct run_head *head,
               struct err *err);
@@ -107,6 +108,10 @@ int run_checkpoint(struct run_writer *w, int64_t step, const struct region *r, i
 int run_restore(struct run_writer *w, int64_t *step, const struct region *r, int64_t n,
                 struct err *err);
 int run_heartbeat(struct run_writer *w, struct err *err);
+/* A warning about this run: one of the strings at /notes, at most NOTES_MAX of them. As a
+ * result's environment it is in no digest, and it lasts as records do. */
+#define NOTES_MAX 100
+int run_note(struct run_writer *w, const char *text, struct err *err);
 /* What a person should see: checkpoints set aside, and why; a line each, "" if none.
  * Owned by w. */
 const char *run_notes(const struct run_writer *w);

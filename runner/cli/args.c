@@ -88,7 +88,8 @@ static const struct flag *find_letter(const struct verb *v, char letter)
     return NULL;
 }
 
-/* ---- values ---- */
+/* ---- values -------------------------------------------------------------------------
+ */
 
 struct parse {
     const struct verb *v;
@@ -116,8 +117,12 @@ static int bad_number(struct parse *p, const struct flag *f, const char *text)
 
 static int read_number(struct parse *p, const struct flag *f, const char *text, void *at)
 {
-    double x = 0;
-    bool ok = text_double(&x, text) == 0;
+    char *end = NULL;
+    double x = strtod(text, &end);
+    /* strtod takes blanks, hexadecimals, "nan" and "inf" too: none of them is meant here.
+     */
+    bool ok =
+        *text && strspn(text, "0123456789+-.eE") == strlen(text) && !*end && isfinite(x);
 
     if (ok && f->min < f->max)
         ok = x >= f->min && x <= f->max;
@@ -220,7 +225,8 @@ static int set_defaults(struct parse *p)
     return 0;
 }
 
-/* ---- options ---- */
+/* ---- options ------------------------------------------------------------------------
+ */
 
 static int unknown_name(struct parse *p, const char *name, size_t n)
 {
@@ -306,7 +312,8 @@ static int short_options(struct parse *p, int argc, char **argv, int *i)
     return 0;
 }
 
-/* ---- operands ---- */
+/* ---- operands -----------------------------------------------------------------------
+ */
 
 static int64_t needed(const struct operand *o)
 {
@@ -351,7 +358,8 @@ static int give_operands(struct parse *p)
     return 0;
 }
 
-/* ---- the whole ---- */
+/* ---- the whole ----------------------------------------------------------------------
+ */
 
 static int read_all(struct parse *p, int argc, char **argv)
 {
@@ -418,7 +426,8 @@ void args_free(void *args, const struct verb *v)
     free(args);
 }
 
-/* ---- as text ---- */
+/* ---- as text ------------------------------------------------------------------------
+ */
 
 static void put_value(struct strbuf *out, const struct flag *f)
 {

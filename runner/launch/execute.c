@@ -3,16 +3,74 @@
  */
 #include "retort/launch.h"
 
+#include <errno.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "retort/clock.h"
+
+#define HEARTBEAT_SECONDS 15 /* a lease on another host counts as dead after 60 */
 
 struct opened { /* a run that an input comes from */
     struct opened *next;
     struct run *run;
     const char *id;
 };
+
+/* ---- the lease stays alive however long a step takes ---- */
+
+struct heartbeat {
+    struct run_writer *writer; /* NULL: no thread was made */
+    pthread_t thread;
+    pthread_mutex_t lock;
+    pthread_cond_t over;
+    bool end;
+};
+
+static void *beat(void *arg)
+{
+    struct heartbeat *h = arg;
+    struct err err = ERR_INIT; /* a lost lease is found by the next checkpoint */
+    struct timespec at;
+
+    pthread_mutex_lock(&h->lock);
+    while (!h->end) {
+        clock_gettime(CLOCK_REALTIME, &at);
+        at.tv_sec += HEARTBEAT_SECONDS;
+        if (pthread_cond_timedwait(&h->over, &h->lock, &at) == ETIMEDOUT && !h->end) {
+            run_heartbeat(h->writer, &err);
+            err_clear(&err);
+        }
+    }
+    pthread_mutex_unlock(&h->lock);
+    return NULL;
+}
+
+static int heartbeat_start(struct heartbeat *h, struct run_writer *w, struct err *err)
+{
+    pthread_mutex_init(&h->lock, NULL);
+    pthread_cond_init(&h->over, NULL);
+    h->writer = w;
+    if (!pthread_create(&h->thread, NULL, beat, h))
+        return 0;
+    h->writer = NULL;
+    return err_set(err, ERR_IO, "no thread can be made for the heartbeat of the lease");
+}
+
+static void heartbeat_stop(struct heartbeat *h)
+{
+    if (!h->writer)
+        return;
+    pthread_mutex_lock(&h->lock);
+    h->end = true;
+    pthread_cond_signal(&h->over);
+    pthread_mutex_unlock(&h->lock);
+    pthread_join(h->thread, NULL);
+    h->writer = NULL;
+}
 
 struct work {
     const struct job_run *r;
@@ -23,6 +81,8 @@ struct work {
     struct opened *opened;
     double saved; /* time of the last checkpoint */
     int64_t step;
+    sig_atomic_t save_seen;
+    struct heartbeat heart;
 };
 
 /* ---- inputs ---- */
@@ -122,18 +182,44 @@ static bool want(struct stage *st, const char *what, int64_t step)
 
 static void progress(struct stage *st, int64_t done, int64_t total, const char *text)
 {
-    const struct work *w = st->runner;
+    struct work *w = st->runner;
+    const struct watch *watch = w->r->watch;
 
-    if (w->r->watch && w->r->watch->progress)
-        w->r->watch->progress(w->r->watch->ctx, w->job, done, total, text);
+    if (watch && watch->progress)
+        watch->progress(watch->ctx, w->job, done, total, text);
+    if (!w->r->stop || !*w->r->stop || w->n_regions || !watch || !watch->stopped)
+        return;
+    heartbeat_stop(&w->heart);
+    run_end(w->writer, "stopped");
+    w->writer = NULL;
+    watch->stopped(watch->ctx, w->job);
+    stage_fail(st, ERR_STOPPED, "stopped; run again to go on");
 }
 
 static void note(struct stage *st, const char *text)
 {
-    const struct work *w = st->runner;
+    struct work *w = st->runner;
 
+    if (w->writer)
+        run_note(w->writer, text, &st->err);
     if (w->r->watch && w->r->watch->note)
         w->r->watch->note(w->r->watch->ctx, w->job, text);
+}
+
+/* What the store wants to say after restoring: checkpoints set aside, a line each. */
+static void tell_store_notes(struct stage *st)
+{
+    const struct work *w = st->runner;
+    const char *at = run_notes(w->writer);
+
+    while (*at) {
+        size_t n = strcspn(at, "\n");
+        char *line = mem_strndup(at, n, &st->err);
+        if (line)
+            note(st, line);
+        free(line);
+        at += n + (at[n] == '\n');
+    }
 }
 
 /* ---- checkpoints ---- */
@@ -154,6 +240,7 @@ static bool restore(struct stage *st)
     struct work *w = st->runner;
     int rc = run_restore(w->writer, &w->step, w->region, w->n_regions, &st->err);
 
+    tell_store_notes(st);
     return rc == 1;
 }
 
@@ -161,17 +248,21 @@ static bool checkpoint(struct stage *st, bool force)
 {
     struct work *w = st->runner;
     bool stop = w->r->stop && *w->r->stop;
+    bool asked = stop || (w->r->save && *w->r->save != w->save_seen);
 
     if (stage_failed(st))
         return true;
     w->step++;
     if (w->n_regions &&
-        (force || stop || clock_seconds() - w->saved >= w->r->checkpoint_seconds)) {
-        if (run_checkpoint(w->writer, w->step, w->region, w->n_regions, &st->err) ||
-            run_heartbeat(w->writer, &st->err))
+        (force || asked || clock_seconds() - w->saved >= w->r->checkpoint_seconds)) {
+        if (run_checkpoint(w->writer, w->step, w->region, w->n_regions, &st->err))
             return true;
         w->saved = clock_seconds();
+        if (asked && w->r->watch && w->r->watch->saved)
+            w->r->watch->saved(w->r->watch->ctx, w->job, w->step);
     }
+    if (w->r->save)
+        w->save_seen = *w->r->save;
     if (stop)
         stage_fail(st, ERR_STOPPED, "stopped; run again to go on");
     return stop;
@@ -179,7 +270,8 @@ static bool checkpoint(struct stage *st, bool force)
 
 /* ---- the job ---- */
 
-static int begin(struct work *w, struct stage *st, struct err *err)
+/* As run_begin: 1 if there is nothing to do. */
+static int begin(struct work *w, struct err *err)
 {
     const struct job *job = w->job;
     const struct job_run *r = w->r;
@@ -196,14 +288,20 @@ static int begin(struct work *w, struct stage *st, struct err *err)
         .pins = r->pins,
         .env_class = r->env_class,
         .record = job->record,
+        .unless_sealed = !r->again,
     };
 
-    if (run_begin(&w->writer, r->store, &head, err))
-        return -1;
+    return run_begin(&w->writer, r->store, &head, err);
+}
+
+static int fill_stage(struct stage *st, struct work *w, struct err *err)
+{
+    const struct job *job = w->job;
+
     st->method = job->method;
     st->options = job->options;
     st->seed = job->seed;
-    st->pool = r->pool;
+    st->pool = w->r->pool;
     st->rec = run_recorder(w->writer);
     st->runner = w;
     st->input_count = input_count;
@@ -221,32 +319,51 @@ static int begin(struct work *w, struct stage *st, struct err *err)
     return st->arena ? 0 : -1;
 }
 
+static int run_stage(struct stage *st, struct work *w)
+{
+    int rc = w->job->method->run(st);
+
+    if (rc == 0)
+        rc = stage_done(st);
+    if (rc == 0)
+        rc = run_seal(w->writer, &st->err);
+    if (rc && !err_is_set(&st->err))
+        BUG("%s failed without saying why", w->job->method->name);
+    return rc;
+}
+
+static void close_inputs(struct work *w)
+{
+    while (w->opened) {
+        struct opened *o = w->opened;
+        w->opened = o->next;
+        run_close(o->run);
+        free(o);
+    }
+}
+
 int job_execute(const struct job_run *r, const struct job *job, struct err *err)
 {
     struct work w = {.r = r, .job = job, .saved = clock_seconds()};
     struct stage st = {.method = NULL};
-    int rc = -1;
+    int rc;
 
-    if (begin(&w, &st, err))
-        goto done;
-    rc = job->method->run(&st);
-    if (rc == 0)
-        rc = stage_done(&st);
-    if (rc == 0)
-        rc = run_seal(w.writer, &st.err);
-    if (rc && !err_is_set(&st.err))
-        BUG("%s failed without saying why", job->method->name);
+    if (r->save)
+        w.save_seen = *r->save;
+    rc = begin(&w, &st.err);
     if (rc)
-        err_set(err, st.err.code, "%s", st.err.text);
+        goto done;
+    rc = heartbeat_start(&w.heart, w.writer, &st.err) || fill_stage(&st, &w, &st.err) ||
+                 run_stage(&st, &w)
+             ? -1
+             : 0;
 done:
+    if (rc < 0)
+        err_set(err, st.err.code, "%s", st.err.text);
+    heartbeat_stop(&w.heart);
     stage_release(&st);
-    run_end(w.writer, rc ? (err ? err->text : "failed") : NULL);
-    while (w.opened) {
-        struct opened *o = w.opened;
-        w.opened = o->next;
-        run_close(o->run);
-        free(o);
-    }
+    run_end(w.writer, rc ? st.err.text : NULL);
+    close_inputs(&w);
     free(w.region);
     arena_free(st.arena);
     return rc;

@@ -33,7 +33,9 @@ struct catalog {
     struct map *ids;
 };
 
-/* ---- lines ---- */
+/* ---- lines
+ * -----------------------------------------------------------------------------------------
+ */
 
 void line_field(struct strbuf *sb, const char *text)
 {
@@ -136,7 +138,9 @@ static char *next_line(char **at)
     return line;
 }
 
-/* ---- catalog ---- */
+/* ---- catalog
+ * ---------------------------------------------------------------------------------------
+ */
 
 struct catalog *catalog_new(const char *dir, struct err *err)
 {

@@ -26,7 +26,9 @@
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
-/* ---- errors ---- */
+/* ---- errors
+ * ----------------------------------------------------------------------------------------
+ */
 
 static herr_t first_words(unsigned n, const H5E_error2_t *e, void *ctx)
 {
@@ -48,7 +50,9 @@ static int h5_fail(struct err *err, enum err_code code, const char *path,
                    words ? words : "", words ? ")" : "");
 }
 
-/* ---- types ---- */
+/* ---- types
+ * -----------------------------------------------------------------------------------------
+ */
 
 /* A 16-bit float with these exponent bits; HDF5 has no name for it. */
 static hid_t half_type(size_t exponent, size_t bias)
@@ -115,7 +119,9 @@ static hid_t text_type(size_t size)
     return t;
 }
 
-/* ---- writing ---- */
+/* ---- writing
+ * ---------------------------------------------------------------------------------------
+ */
 
 /* A failure sticks; `bad` is asked for at the end. */
 struct out {
@@ -467,7 +473,9 @@ done:
     return rc;
 }
 
-/* ---- reading ---- */
+/* ---- reading
+ * ---------------------------------------------------------------------------------------
+ */
 
 struct in {
     struct content *c;

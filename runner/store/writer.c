@@ -48,6 +48,15 @@ static void writer_free(struct run_writer *w)
     free(w);
 }
 
+static bool is_sealed(const char *dir)
+{
+    char *path = path_join(dir, "run.h5", NULL);
+    bool yes = path && file_exists(path);
+
+    free(path);
+    return yes;
+}
+
 int run_begin(struct run_writer **out, struct store *store, const struct run_head *head,
               struct err *err)
 {
@@ -66,8 +75,15 @@ int run_begin(struct run_writer **out, struct store *store, const struct run_hea
     field_set(w->id, sizeof w->id, head->id);
     field_set(w->env_class, sizeof w->env_class, head->env_class);
     sha256_text(w->record, record, strlen(record));
-    if (file_mkdirs(w->dir, err) || lease_take(&w->lease, w->dir, err) ||
-        open_journal(w, err) || journal_begin(w->journal, head, store_now(), err) ||
+    if (file_mkdirs(w->dir, err) || lease_take(&w->lease, w->dir, err))
+        goto fail;
+    /* Asked under the lease: nobody can seal it between the question and the work. */
+    if (head->unless_sealed && is_sealed(w->dir)) {
+        writer_free(w);
+        *out = NULL;
+        return 1;
+    }
+    if (open_journal(w, err) || journal_begin(w->journal, head, store_now(), err) ||
         journal_sync(w->journal, err))
         goto fail;
     *out = w;
@@ -175,6 +191,42 @@ static int rec_reference(void *ctx, const char *path, const char *origin, struct
     return rc;
 }
 
+/* The item is written anew with one string more: a later one at a path replaces the
+ * earlier. */
+int run_note(struct run_writer *w, const char *text, struct err *err)
+{
+    struct item it = {.kind = ITEM_TEXT};
+    int rc = -1;
+
+    pthread_mutex_lock(&w->lock);
+    const struct item *old = content_find(w->index, "/notes");
+    int64_t n = old ? old->texts_n : 0;
+    if (n >= NOTES_MAX) {
+        rc = 0;
+        goto done;
+    }
+    it.pub.path = mem_strdup("/notes", err);
+    it.texts = mem_new(n + 1, sizeof *it.texts, err);
+    if (!it.pub.path || !it.texts)
+        goto done;
+    for (; it.texts_n <= n; it.texts_n++) {
+        it.texts[it.texts_n] =
+            mem_strdup(it.texts_n < n ? old->texts[it.texts_n] : text, err);
+        if (!it.texts[it.texts_n])
+            goto done;
+    }
+    rc = journal_text(w->journal, RECORD_ENV, "/notes", (const char *const *)it.texts,
+                      it.texts_n, err);
+    if (!rc) {
+        rc = content_item(w->index, &it, err);
+        memset(&it, 0, sizeof it); /* taken over */
+    }
+done:
+    item_clear(&it);
+    pthread_mutex_unlock(&w->lock);
+    return rc;
+}
+
 struct recorder run_recorder(struct run_writer *w)
 {
     return (struct recorder){w, rec_metric, rec_array, rec_text, rec_reference};
@@ -272,7 +324,9 @@ int run_restore(struct run_writer *w, int64_t *step, const struct region *r, int
     return rc;
 }
 
-/* ---- sealing ---- */
+/* ---- sealing
+ * ---------------------------------------------------------------------------------------
+ */
 
 static int fill_summary(struct run_writer *w, struct content *c, struct err *err)
 {

@@ -2,6 +2,7 @@
  * hostile input. */
 #include "check.h"
 
+
 #include "retort/file.h"
 #include "retort/hash.h"
 #include "retort/json.h"

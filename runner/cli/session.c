@@ -1,0 +1,54 @@
+/* Spec, store and plan of a command. */
+#include <stdio.h>
+#include <string.h>
+
+#include "retort/pins.h"
+#include "session.h"
+
+const struct operand plan_operands[] = {
+    {.name = "SPEC",
+     .help = "the experiment, a JSON file (docs/spec.md)",
+     .offset = offsetof(struct plan_args, spec)},
+    OPERAND_END,
+};
+
+int session_open(struct session *s, const struct session_options *opt, struct err *err)
+{
+    struct plan_options plan = {.env_class = s->env_class};
+
+    memset(s, 0, sizeof *s);
+    s->diags = diags_new(err);
+    if (!s->diags || env_class(s->env_class, err) ||
+        store_open(&s->store, opt->store, true, err))
+        return -1;
+    s->spec = spec_load(opt->spec, opt->set, opt->n_set, s->diags);
+    if (s->spec)
+        s->plan = plan_new(s->spec, opt->states ? s->store : NULL, &plan, s->diags);
+    if (s->plan)
+        return 0;
+    if (diags_count(s->diags))
+        diags_first_to_err(s->diags, err);
+    return err_set(err, ERR_INPUT, "%s: no plan can be made", opt->spec);
+}
+
+void session_close(struct session *s)
+{
+    plan_free(s->plan);
+    spec_free(s->spec);
+    store_close(s->store);
+    diags_free(s->diags);
+}
+
+int session_tell(const struct session *s, const struct err *err)
+{
+    struct strbuf sb = STRBUF_INIT;
+    int64_t n = s->diags ? diags_count(s->diags) : 0;
+
+    if (!n)
+        return tell_error(err);
+    diags_print(s->diags, &sb);
+    fputs(strbuf_text(&sb), stderr);
+    fprintf(stderr, "%lld error%s, nothing was run.\n", (long long)n, n == 1 ? "" : "s");
+    strbuf_release(&sb);
+    return 2;
+}
