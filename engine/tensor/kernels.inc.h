@@ -58,32 +58,6 @@ static void FN(step)(REAL *restrict y, const REAL *restrict x, REAL a, int64_t n
         y[i] = STEP(a, x[i], y[i]);
 }
 
-/* y += sum over j of s a[j] x[j * ld ..], in the order of j; eight rows in one pass over
- * y. */
-static void FN(combine)(REAL *restrict y, const REAL *restrict x, int64_t ld,
-                        const REAL *restrict a, REAL s, int64_t count, int64_t n)
-{
-    int64_t j = 0;
-    for (; j + 8 <= count; j += 8) {
-        const REAL *v = x + j * ld;
-        REAL w[8];
-        for (int l = 0; l < 8; l++)
-            w[l] = a[j + l] * s;
-        for (int64_t i = 0; i < n; i++) {
-            REAL t = STEP(w[0], v[i], y[i]);
-            t = STEP(w[1], v[ld + i], t);
-            t = STEP(w[2], v[2 * ld + i], t);
-            t = STEP(w[3], v[3 * ld + i], t);
-            t = STEP(w[4], v[4 * ld + i], t);
-            t = STEP(w[5], v[5 * ld + i], t);
-            t = STEP(w[6], v[6 * ld + i], t);
-            y[i] = STEP(w[7], v[7 * ld + i], t);
-        }
-    }
-    for (; j < count; j++)
-        FN(step)(y, x + j * ld, a[j] * s, n);
-}
-
 static void FN(add)(void *y, const void *a, const void *b, int64_t n)
 {
     for (int64_t i = 0; i < n; i++)
@@ -278,100 +252,6 @@ static void FN(dropout)(void *y, const void *x, struct rng rng, int64_t c, doubl
     }
 }
 
-static void FN(transpose)(REAL *to, const REAL *from, int64_t t, int64_t d, int64_t ld)
-{
-    for (int64_t j = 0; j < t; j++)
-        for (int64_t c = 0; c < d; c++)
-            to[c * t + j] = from[j * ld + c];
-}
-
-/* Scores of one query, then probabilities. */
-static void FN(attn_probs)(REAL *p, const REAL *q, const REAL *kt,
-                           const struct attn_task *a)
-{
-    REAL top, s = (REAL)(1 / sqrt((double)a->d));
-    for (int64_t j = 0; j < a->t; j++)
-        p[j] = 0;
-    FN(combine)(p, kt, a->t, q, s, a->d, a->t);
-    for (int64_t j = 0; a->key_mask && j < a->t; j++)
-        if (!a->key_mask[j])
-            p[j] = -(REAL)INFINITY;
-    ACC sum = FN(exp_row)(p, p, a->t, &top);
-    ACC inv = top > -(REAL)INFINITY ? 1 / sum : 0;
-    for (int64_t j = 0; j < a->t; j++)
-        p[j] = (REAL)((ACC)p[j] * inv);
-}
-
-/* The same row of dropout for forward and backward: next query's state follows by the
- * jump. */
-static void FN(attn_drop)(REAL *y, const REAL *x, struct rng *rng,
-                          const struct attn_task *a)
-{
-    if (a->dropout > 0)
-        FN(dropout)(y, x, *rng, a->t, a->dropout, false);
-    else
-        memmove(y, x, (size_t)a->t * sizeof *y);
-    rng->state = rng->state * a->jump_mul + a->jump_add;
-}
-
-static void FN(attn)(const struct attn_task *a)
-{
-    REAL *kt = a->scratch, *dropped = kt + a->d * a->t;
-    struct rng rng = a->rng;
-    FN(transpose)(kt, a->k, a->t, a->d, a->ld);
-    for (int64_t i = 0; i < a->queries; i++) {
-        REAL *p = OUT(a->prob) + (a->keep_prob ? i * a->t : 0);
-        REAL *to = OUT(a->out) + i * a->ld;
-        FN(attn_probs)(p, IN(a->q) + i * a->ld, kt, a);
-        FN(attn_drop)(dropped, p, &rng, a);
-        memset(to, 0, (size_t)a->d * sizeof *to);
-        FN(combine)(to, a->v, a->ld, dropped, 1, a->t, a->d);
-        for (int64_t c = 0; c < a->d; c++)
-            to[c] *= (REAL)a->gate;
-    }
-}
-
-/*
- * With Q = dropout(P), c = Q v, g = gate * dout:  dv = Q' g,  dP = dropout(g v'),
- * dS = P (dP - sum_j P dP),  dq = dS k / sqrt(D),  dk = dS' q / sqrt(D),  dgate = sum c .
- * dout.
- */
-static void FN(attn_back)(const struct attn_task *a)
-{
-    int64_t t = a->t, d = a->d, ld = a->ld;
-    REAL *vt = a->scratch, *dropped = vt + d * t, *dp = dropped + t, *row = dp + t;
-    REAL s = (REAL)(1 / sqrt((double)d));
-    struct rng rng = a->rng;
-    ACC dgate = 0;
-    FN(transpose)(vt, a->v, t, d, ld);
-    for (int64_t i = 0; i < a->queries; i++) {
-        const REAL *p = IN(a->prob) + i * t, *dout = IN(a->dout) + i * ld;
-        struct rng again = rng;
-        FN(attn_drop)(dropped, p, &rng, a);
-        memset(row, 0, (size_t)d * sizeof *row);
-        if (a->dgate)
-            FN(combine)(row, a->v, ld, dropped, 1, t, d);
-        if (a->dgate)
-            dgate += FN(dot)(row, dout, d);
-        for (int64_t c = 0; c < d; c++)
-            row[c] = dout[c] * (REAL)a->gate;
-        for (int64_t j = 0; a->dv && j < t; j++)
-            FN(step)(OUT(a->dv) + j * ld, row, dropped[j], d);
-        memset(dp, 0, (size_t)t * sizeof *dp);
-        FN(combine)(dp, vt, t, row, 1, d, t);
-        FN(attn_drop)(dp, dp, &again, a);
-        ACC sum = FN(dot)(p, dp, t);
-        for (int64_t j = 0; j < t; j++)
-            dp[j] = (REAL)((ACC)p[j] * ((ACC)dp[j] - sum)) * s;
-        if (a->dq)
-            FN(combine)(OUT(a->dq) + i * ld, a->k, ld, dp, 1, t, d);
-        for (int64_t j = 0; a->dk && j < t; j++)
-            FN(step)(OUT(a->dk) + j * ld, IN(a->q) + i * ld, dp[j], d);
-    }
-    if (a->dgate)
-        *OUT(a->dgate) = (REAL)dgate;
-}
-
 static void FN(mm_nt)(void *y, const void *x, const void *w, const void *b, int64_t rows,
                       int64_t i, int64_t o)
 {
@@ -432,6 +312,7 @@ const struct kernels SET = {
     .dropout = FN(dropout),
     .attn = FN(attn),
     .attn_back = FN(attn_back),
+    .attn_scratch = FN(attn_scratch),
     .mm_nt = FN(mm_nt),
     .mm_nn = FN(mm_nn),
     .mm_tn = FN(mm_tn),

@@ -16,20 +16,20 @@
 
 enum unary { UNARY_GELU, UNARY_RELU, UNARY_TANH };
 
-/* One (sequence, head) of attention. Rows of q, k, v, out are `ld` elements apart. */
+/* One sequence and head of attention. Rows of q, k, v, out are `ld` elements apart. */
 struct attn_task {
     const void *q, *k, *v;
-    void *out;  /* forward: gated context */
-    void *prob; /* queries*T, or one row of T that is overwritten for each query */
-    bool keep_prob;
+    void *out;               /* forward: gated context */
+    void *prob;              /* queries * T probabilities before dropout; NULL: not wanted */
     const uint8_t *key_mask; /* of the sequence's rows, or NULL */
     int64_t t, d, ld;
     int64_t queries; /* the first rows that ask: t, or 1 (and t may then be 0) */
     double gate;
-    double dropout;
+    double dropout;          /* 0: none */
     struct rng rng;          /* at draw (e * 256 + head) * 2^12 * 2^11 */
     u128 jump_mul, jump_add; /* advances a state by the 2^11 draws of one query */
-    void *scratch;           /* d*t (forward); 2*t + 2*d*t + d (backward) */
+    void *stats;             /* 2 a query, for the backward pass; NULL: there is none */
+    uint16_t *bits;          /* what dropout keeps, ceil(T / 16) a query; NULL: no dropout */
     const void *dout;        /* backward */
     void *dq, *dk, *dv;      /* added to; NULL: not wanted */
     void *dgate;             /* one element, set; NULL: not wanted */
@@ -67,8 +67,10 @@ struct kernels {
     /* one row; add: y += instead of y = */
     void (*dropout)(void *y, const void *x, struct rng rng, int64_t c, double p,
                     bool add);
-    void (*attn)(const struct attn_task *t);
-    void (*attn_back)(const struct attn_task *t);
+    void (*attn)(const struct attn_task *t, void *scratch);
+    void (*attn_back)(const struct attn_task *t, void *scratch);
+    /* elements of scratch that a task needs */
+    int64_t (*attn_scratch)(int64_t queries, int64_t t, int64_t d, bool back);
     /* y (rows, o) = x (rows, i) w' + b */
     void (*mm_nt)(void *y, const void *x, const void *w, const void *b, int64_t rows,
                   int64_t i, int64_t o);

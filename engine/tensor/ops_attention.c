@@ -1,27 +1,67 @@
 /*
- * Attention: a task is one sequence and head.
+ * Attention: a task is one sequence and head. Tasks lie in order of falling length, so
+ * that the short ones even out the threads' ends; a thread takes the next one and has one
+ * scratch for all it does. Each task writes what is its own: bits depend on neither order
+ * nor thread.
  */
 #include <math.h>
+#include <stdlib.h>
 
 #include "ops_shared.h"
 
-struct attended {
-    int64_t tasks, b, h;
-    bool gate_each;  /* gates are (B, H) */
-    bool first_only; /* q and out are (B, C) */
-    struct attn_task *task;
+/* Of a task: its number (sequence * H + head), its first element in k and v, and in q. */
+struct place {
+    int64_t number, at, q_at;
 };
 
-static void attn_forward_task(void *ctx, int64_t task)
+struct attended {
+    int64_t tasks, h;
+    bool gate_each; /* gates are (B, H) */
+    struct attn_task *task;
+    struct place *place;
+};
+
+/* A run over the tasks: `slots` threads' worth of it. */
+struct turn {
+    const struct kernels *k;
+    const struct attended *a;
+    atomic_int_fast64_t next;
+    char *scratch;
+    int64_t stride; /* bytes of one slot's scratch */
+    bool back;
+};
+
+static void turn_slot(void *ctx, int64_t slot)
 {
-    const struct job *j = ctx;
-    j->k->attn(&j->attn[task]);
+    struct turn *t = ctx;
+    void *scratch = t->scratch + slot * t->stride;
+    for (;;) {
+        int64_t i = atomic_fetch_add(&t->next, 1);
+        if (i >= t->a->tasks)
+            return;
+        (t->back ? t->k->attn_back : t->k->attn)(&t->a->task[i], scratch);
+    }
 }
 
-static void attn_back_task(void *ctx, int64_t task)
+/* All tasks; the scratch is given back after it. */
+static void attended_run(struct tape *tape, const struct kernels *k,
+                         const struct attended *a, bool back)
 {
-    const struct job *j = ctx;
-    j->k->attn_back(&j->attn[task]);
+    struct turn t = {.k = k, .a = a, .back = back};
+    int64_t slots = min64(pool_threads(tape_pool(tape)), a->tasks), most = 0;
+    if (tape_bad(tape))
+        return;
+    struct arena_mark mark = arena_mark(tape_arena(tape));
+    for (int64_t i = 0; i < a->tasks; i++) {
+        const struct attn_task *task = &a->task[i];
+        int64_t n = k->attn_scratch(task->queries, task->t, task->d, back);
+        most = n > most ? n : most;
+    }
+    t.stride = (most * dtype_bytes(k->dtype) + 63) / 64 * 64 + 64;
+    t.scratch = tape_alloc(tape, slots, (size_t)t.stride);
+    if (t.scratch && slots > 0)
+        pool_run(tape_pool(tape), slots, turn_slot, &t);
+    arena_rewind(tape_arena(tape), mark);
 }
 
 static bool attention_fits(struct tape *tape, const struct tensor *q,
@@ -66,9 +106,9 @@ static int64_t queries(const struct attention *a, int64_t t)
 }
 
 /* Multiplier and addend that skip the 2^11 draws of one query at once. */
-static void query_jump(struct attn_task *t)
+static void query_jump(struct attn_task *t, struct rng stream)
 {
-    struct rng zero = {0, t->rng.inc}, one = {1, t->rng.inc};
+    struct rng zero = {0, stream.inc}, one = {1, stream.inc};
     rng_advance(&zero, 1u << 11);
     rng_advance(&one, 1u << 11);
     t->jump_add = zero.state;
@@ -76,13 +116,118 @@ static void query_jump(struct attn_task *t)
 }
 
 static void attention_place(struct attn_task *t, const struct attention *a, int64_t row,
-                            int64_t h, struct rng stream)
+                            int64_t h)
 {
     uint64_t head = a->head_id ? (uint64_t)a->head_id[h] : (uint64_t)h;
-    t->dropout = a->dropout;
-    t->rng = stream;
     rng_advance(&t->rng, (((uint64_t)a->rows->example[row] << 8) + head) << 23);
-    query_jump(t);
+}
+
+struct length {
+    int64_t seq, t;
+};
+
+static int longer_first(const void *a, const void *b)
+{
+    const struct length *x = a, *y = b;
+    if (x->t != y->t)
+        return x->t > y->t ? -1 : 1;
+    return (x->seq > y->seq) - (x->seq < y->seq);
+}
+
+/* Places and lengths of all tasks. */
+static struct attended *attended_new(struct tape *tape, const struct attention *a,
+                                     int64_t b)
+{
+    const int32_t *off = a->offsets->data;
+    int64_t h = a->heads, c = h * a->head_dim;
+    struct attended *to = tape_alloc(tape, 1, sizeof *to);
+    struct attn_task *task = tape_alloc(tape, b * h, sizeof *task);
+    struct place *place = tape_alloc(tape, b * h, sizeof *place);
+    struct length *order = tape_alloc(tape, b, sizeof *order);
+    if (!to || !task || !place || !order)
+        return NULL;
+    *to = (struct attended){b * h, h, a->gates && a->gates->shape.rank == 2, task, place};
+    for (int64_t s = 0; s < b; s++)
+        order[s] = (struct length){s, off[s + 1] - off[s]};
+    qsort(order, (size_t)b, sizeof *order, longer_first);
+    for (int64_t i = 0; i < b * h; i++) {
+        int64_t s = order[i / h].seq, head = i % h, row = off[s];
+        place[i] =
+            (struct place){.number = s * h + head,
+                           .at = row * c + head * a->head_dim,
+                           .q_at = (a->first_only ? s : row) * c + head * a->head_dim};
+        task[i] = (struct attn_task){.t = order[i / h].t,
+                                     .queries = queries(a, order[i / h].t),
+                                     .d = a->head_dim,
+                                     .ld = c,
+                                     .gate = 1};
+        if (a->gates)
+            task[i].gate = tensor_get(a->gates, to->gate_each ? place[i].number : head);
+        if (a->key_mask)
+            task[i].key_mask = (const uint8_t *)a->key_mask->data + row;
+    }
+    return to;
+}
+
+/* Streams of dropout, and room for what it keeps. */
+static void attended_drop(struct tape *tape, struct attended *to,
+                          const struct attention *a)
+{
+    const int32_t *off = a->offsets->data;
+    struct attn_task first = {.rng = dropout_stream(&a->key)};
+    int64_t words = 0;
+    query_jump(&first, first.rng);
+    for (int64_t i = 0; i < to->tasks; i++)
+        words += to->task[i].queries * tasks_of(to->task[i].t, 16);
+    uint16_t *bits = tape_alloc(tape, words, sizeof *bits);
+    for (int64_t i = 0; bits && i < to->tasks; i++) {
+        struct attn_task *t = &to->task[i];
+        t->dropout = a->dropout;
+        t->rng = first.rng;
+        t->jump_add = first.jump_add;
+        t->jump_mul = first.jump_mul;
+        t->bits = bits;
+        if (t->t)
+            attention_place(t, a, off[to->place[i].number / to->h],
+                            to->place[i].number % to->h);
+        bits += t->queries * tasks_of(t->t, 16);
+    }
+}
+
+/* Room for the probabilities, in order of sequence and head. */
+static struct tensor *attended_probs(struct tape *tape, struct attended *to,
+                                     const struct attention *a, const struct kernels *k)
+{
+    const int32_t *off = a->offsets->data;
+    int64_t n = 0, b = shape_count(a->offsets->shape) - 1;
+    int64_t *from = tape_alloc(tape, b, sizeof *from);
+    for (int64_t s = 0; from && s < b; s++) {
+        int64_t t = off[s + 1] - off[s];
+        from[s] = n;
+        n += queries(a, t) * t * a->heads;
+    }
+    struct tensor *p = tape_tensor(tape, k->dtype, SHAPE(n));
+    for (int64_t i = 0; p && i < to->tasks; i++) {
+        struct attn_task *t = &to->task[i];
+        int64_t number = to->place[i].number;
+        t->prob =
+            at(p->data, k, from[number / to->h] + number % to->h * t->queries * t->t);
+    }
+    return p;
+}
+
+/* Max and sum of each query's softmax. */
+static void attended_stats(struct tape *tape, struct attended *to,
+                           const struct kernels *k)
+{
+    int64_t n = 0;
+    for (int64_t i = 0; i < to->tasks; i++)
+        n += 2 * to->task[i].queries;
+    void *stats = tape_alloc(tape, n, (size_t)dtype_bytes(k->dtype));
+    for (int64_t i = 0; stats && i < to->tasks; i++) {
+        to->task[i].stats = stats;
+        stats = at(stats, k, 2 * to->task[i].queries);
+    }
 }
 
 struct tensor *attention(struct tape *tape, struct tensor *q, struct tensor *k,
@@ -91,86 +236,46 @@ struct tensor *attention(struct tape *tape, struct tensor *q, struct tensor *k,
     if (tape_bad(tape) || !q || !k || !v || !attention_fits(tape, q, k, v, a))
         return NULL;
     const struct kernels *set_ = op_use(tape, OP_ATTENTION);
-    const int32_t *off = a->offsets->data;
-    int64_t b = shape_count(a->offsets->shape) - 1, h = a->heads, d = a->head_dim,
-            c = h * d;
-    bool grad = tape_records(tape), keep = grad || a->probs;
-    bool drops = a->dropout > 0 && (tape_flags_now(tape) & TAPE_DROPOUT);
-    int64_t squares = 0, t_all = rows_of(k);
-    for (int64_t i = 0; i < b; i++)
-        squares += queries(a, off[i + 1] - off[i]) * (off[i + 1] - off[i]) * h;
     struct tensor *y = op_like(tape, q);
-    struct tensor *p =
-        tape_tensor(tape, y ? y->dtype : DT_F32, SHAPE(keep ? squares : t_all * h));
-    struct tensor *scratch =
-        tape_tensor(tape, y ? y->dtype : DT_F32, SHAPE(t_all * h * (d + 1)));
-    struct attended *attr = tape_alloc(tape, 1, sizeof *attr);
-    struct attn_task *task = tape_alloc(tape, b * h, sizeof *task);
-    if (!y || !p || !scratch || !attr || !task)
+    struct attended *to = attended_new(tape, a, shape_count(a->offsets->shape) - 1);
+    struct tensor *probs = NULL;
+    if (!y || !to)
         return NULL;
-    bool each = a->gates && a->gates->shape.rank == 2;
-    *attr = (struct attended){b * h, b, h, each, a->first_only, task};
-    struct rng stream = {0, 0};
-    if (drops)
-        stream = dropout_stream(&a->key);
-    for (int64_t i = 0, pos = 0, sat = 0; i < b * h; i++) {
-        int64_t s = i / h, head = i % h, row = off[s], t = off[s + 1] - row,
-                col = row * c + head * d, q_col = a->first_only ? s * c + head * d : col;
-        task[i] = (struct attn_task){.q = at(q->data, set_, q_col),
-                                     .k = at(k->data, set_, col),
-                                     .v = at(v->data, set_, col),
-                                     .out = at(y->data, set_, q_col),
-                                     .prob = at(p->data, set_, pos),
-                                     .keep_prob = keep,
-                                     .t = t,
-                                     .queries = queries(a, t),
-                                     .d = d,
-                                     .ld = c,
-                                     .gate = 1,
-                                     .scratch = at(scratch->data, set_, sat)};
-        if (a->gates)
-            task[i].gate = tensor_get(a->gates, each ? i : head);
-        if (a->key_mask)
-            task[i].key_mask = (const uint8_t *)a->key_mask->data + row;
-        if (drops && t)
-            attention_place(&task[i], a, row, head, stream);
-        pos += keep ? queries(a, t) * t : t;
-        sat += t * (d + 1);
-    }
-    op_run(tape, b * h, attn_forward_task, &(struct job){.k = set_, .attn = task});
+    if (a->dropout > 0 && (tape_flags_now(tape) & TAPE_DROPOUT))
+        attended_drop(tape, to, a);
     if (a->probs)
-        *a->probs = p;
-    return tape_record(tape, &op_table[OP_ATTENTION], y, attr, q, k, v, a->gates);
+        probs = attended_probs(tape, to, a, set_);
+    if (tape_records(tape))
+        attended_stats(tape, to, set_);
+    for (int64_t i = 0; i < to->tasks; i++) {
+        struct attn_task *t = &to->task[i];
+        t->q = at(q->data, set_, to->place[i].q_at);
+        t->k = at(k->data, set_, to->place[i].at);
+        t->v = at(v->data, set_, to->place[i].at);
+        t->out = at(y->data, set_, to->place[i].q_at);
+    }
+    attended_run(tape, set_, to, false);
+    if (a->probs)
+        *a->probs = probs;
+    return tape_record(tape, &op_table[OP_ATTENTION], y, to, q, k, v, a->gates);
 }
 
 void attention_back(struct tape *tape, struct node *node)
 {
     struct attended *a = node->attr;
     const struct kernels *k = op_use(tape, OP_ATTENTION);
-    int64_t c = columns(node->out), need = 0;
     void *dq = tape_grad_of(tape, node->in[0]), *dk = tape_grad_of(tape, node->in[1]);
     void *dv = tape_grad_of(tape, node->in[2]), *dg = tape_grad_of(tape, node->in[3]);
-    for (int64_t i = 0; i < a->tasks; i++)
-        need += a->task[i].t * (a->task[i].d + 2) + a->task[i].d;
-    int64_t size = dtype_bytes(k->dtype);
-    char *scratch = tape_alloc(tape, need, (size_t)size);
-    char *gates = tape_alloc(tape, a->tasks, (size_t)size);
-    if (!scratch || !gates)
-        return;
-    for (int64_t i = 0, row = 0; i < a->tasks; i++) {
+    void *gates = tape_alloc(tape, a->tasks, (size_t)dtype_bytes(k->dtype));
+    for (int64_t i = 0; i < a->tasks; i++) {
         struct attn_task *t = &a->task[i];
-        int64_t col = row * c + i % a->h * t->d;
-        int64_t q_col = a->first_only ? i / a->h * c + i % a->h * t->d : col;
-        t->dout = at(node->grad, k, q_col);
-        t->dq = at(dq, k, q_col);
-        t->dk = at(dk, k, col);
-        t->dv = at(dv, k, col);
-        t->dgate = dg ? gates + i * size : NULL;
-        t->scratch = scratch;
-        scratch += (t->t * (t->d + 2) + t->d) * size;
-        row += i % a->h == a->h - 1 ? t->t : 0;
+        t->dout = at(node->grad, k, a->place[i].q_at);
+        t->dq = at(dq, k, a->place[i].q_at);
+        t->dk = at(dk, k, a->place[i].at);
+        t->dv = at(dv, k, a->place[i].at);
+        t->dgate = dg ? at(gates, k, a->place[i].number) : NULL;
     }
-    op_run(tape, a->tasks, attn_back_task, &(struct job){.k = k, .attn = a->task});
-    for (int64_t i = 0; dg && i < a->tasks; i++)
+    attended_run(tape, k, a, true);
+    for (int64_t i = 0; dg && gates && i < a->tasks; i++)
         bump(dg, k, a->gate_each ? i : i % a->h, get(gates, k, i));
 }

@@ -50,7 +50,6 @@ struct job {
     int what;
     const struct rows *rows;
     struct rng rng;
-    const struct attn_task *attn;
     atomic_int *failed;
 };
 

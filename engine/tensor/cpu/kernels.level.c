@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "../op.h"
+#include "lanes.h"
 
 #if defined(LEVEL_v2)
 #define FMA(a, b, c) ((a) * (b) + (c))
@@ -88,17 +89,40 @@ static inline float erf_f(float x)
     return a < 1.0f ? small : big;
 }
 
+#define JOIN_(a, b, c) a##b##c
+#define JOIN(a, b, c) JOIN_(a, b, c)
+#define TEXT_(x) #x
+#define TEXT(x) TEXT_(x)
+#define FN(x) JOIN(x, _, LEVEL)
+
+/* The same for 16 lanes and x <= 0. */
+INLINE lanes FN(lanes_exp)(lanes x)
+{
+    lanes z = lanes_max(lanes_all(-87.0f), x);
+    lanes shifted = lanes_fma(z, lanes_all(1.44269504088896341f), lanes_all(12582912.0f));
+    lanes n = lanes_sub(shifted, lanes_all(12582912.0f));
+    lanes r = lanes_fma(n, lanes_all(-0.693359375f), z);
+    r = lanes_fma(n, lanes_all(2.12194440e-4f), r);
+    lanes p = lanes_all(1.98412698e-4f);
+    p = lanes_fma(p, r, lanes_all(1.38888889e-3f));
+    p = lanes_fma(p, r, lanes_all(8.33333333e-3f));
+    p = lanes_fma(p, r, lanes_all(4.16666667e-2f));
+    p = lanes_fma(p, r, lanes_all(1.66666667e-1f));
+    p = lanes_fma(p, r, lanes_all(0.5f));
+    p = lanes_fma(p, r, lanes_all(1.0f));
+    p = lanes_fma(p, r, lanes_all(1.0f));
+    return lanes_unless_less(lanes_mul(p, lanes_pow2(shifted)), x, -87.0f);
+}
+
+#include "draw.inc.h"
+#include "attention.inc.h"
+
 #define REAL float
 #define ACC float
 #define LANES 16
 #define EXP exp_f
 #define ERF erf_f
 #define TANH tanh_f
-#define JOIN_(a, b, c) a##b##c
-#define JOIN(a, b, c) JOIN_(a, b, c)
-#define TEXT_(x) #x
-#define TEXT(x) TEXT_(x)
-#define FN(x) JOIN(x, _, LEVEL)
 #define SET JOIN(kernels_cpu_, LEVEL, )
 #define SET_NAME "cpu-" TEXT(LEVEL)
 #define SET_DTYPE DT_F32

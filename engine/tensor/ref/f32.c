@@ -17,4 +17,5 @@
 #define SET_NAME "ref-f32"
 #define SET_DTYPE DT_F32
 #define SET_GEMM false
+#include "attention.inc.h"
 #include "../kernels.inc.h"
