@@ -10,6 +10,7 @@
  * over the decoded strings.
  */
 #include "retort/json.h"
+#include "retort/utf8.h"
 
 #include <cjson/cJSON.h>
 #include <inttypes.h>
@@ -26,37 +27,6 @@
 #define JSON_DEPTH_MAX 64
 #define JSON_VALUES_MAX 2000000 /* of one text: some 300 MB of nodes */
 #define JSON_FILE_MAX ((int64_t)64 << 20)
-
-/* ---- UTF-8 ---- */
-
-/* Length of the valid UTF-8 character at s (n > 0 bytes left), or 0. */
-static int64_t utf8_length(const char *text, int64_t n)
-{
-    const unsigned char *s = (const unsigned char *)text;
-    int64_t len = s[0] < 0x80   ? 1
-                  : s[0] < 0xC2 ? 0
-                  : s[0] < 0xE0 ? 2
-                  : s[0] < 0xF0 ? 3
-                                : 4;
-
-    if (len == 0 || s[0] > 0xF4 || len > n)
-        return 0;
-    for (int64_t i = 1; i < len; i++)
-        if ((s[i] & 0xC0) != 0x80)
-            return 0;
-    /* Overlong forms, surrogates, beyond U+10FFFF. */
-    if ((s[0] == 0xE0 && s[1] < 0xA0) || (s[0] == 0xED && s[1] > 0x9F) ||
-        (s[0] == 0xF0 && s[1] < 0x90) || (s[0] == 0xF4 && s[1] > 0x8F))
-        return 0;
-    return len;
-}
-
-/* Next step over text that may be invalid: a bad byte counts as one character. */
-static int64_t utf8_step(const char *text, int64_t n)
-{
-    int64_t len = utf8_length(text, n);
-    return len ? len : 1;
-}
 
 /* Order of UTF-16 code units (RFC 8785). It differs from the bytes' order only where a
  * character above U+FFFF (lead byte F0..F4) meets U+E000..U+FFFF (lead byte EE, EF). */
@@ -92,7 +62,8 @@ struct diags {
     struct diag *item;
     int64_t n, capacity;
     int64_t count;
-    bool failed; /* no memory for some of them */
+    int64_t missing, io; /* of them: something is not there, the system refused */
+    bool failed;         /* no memory for some of them */
 };
 
 struct diags *diags_new(struct err *err)
@@ -130,18 +101,22 @@ int64_t diags_count(const struct diags *diags)
     return diags->count;
 }
 
-/* One character of a source line, made harmless for a terminal. */
-static void put_shown(struct strbuf *out, const char *s, int64_t len)
+void diags_cause(struct diags *diags, enum err_code code)
 {
-    unsigned char c = (unsigned char)s[0];
-    if (len == 1 && c >= 0x80)
-        strbuf_puts(out, "\xEF\xBF\xBD");
-    else if (c == '\t')
-        strbuf_putc(out, '\t');
-    else if (c < 0x20 || c == 0x7F || (c == 0xC2 && (unsigned char)s[1] < 0xA0))
-        strbuf_putc(out, '?');
-    else
-        strbuf_add(out, s, (size_t)len);
+    diags->missing += code == ERR_MISSING;
+    diags->io += code == ERR_IO;
+    diags->failed = diags->failed || code == ERR_MEMORY;
+}
+
+enum err_code diags_code(const struct diags *diags)
+{
+    if (diags->count == 0)
+        return ERR_NONE;
+    if (diags->failed)
+        return ERR_MEMORY;
+    if (diags->missing + diags->io < diags->count)
+        return ERR_INPUT;
+    return diags->io ? ERR_IO : ERR_MISSING;
 }
 
 /* The line [from, to) and the marks under [begin, end), cut around `begin` if it is long.
@@ -163,7 +138,7 @@ static void show_line(struct diag *d, const char *text, int64_t from, int64_t to
     for (; i < to && k < first + LINE_SHOWN; k++) {
         int64_t len = utf8_step(text + i, to - i);
         if (k >= first) {
-            put_shown(&line, text + i, len);
+            utf8_show(&line, text + i, len);
             if (i < begin)
                 strbuf_putc(&mark, text[i] == '\t' ? '\t' : ' ');
             else if (i == begin || i < end)
@@ -249,15 +224,17 @@ static int by_place(const void *a, const void *b)
     return (x->order > y->order) - (x->order < y->order);
 }
 
+/* Names and messages quote what stands in the text, so they too are made harmless. */
 static void diag_print(const struct diag *d, struct strbuf *out)
 {
-    if (!d->line) {
-        strbuf_printf(out, "%s: error: %s\n", d->name, d->message);
-        return;
-    }
-    strbuf_printf(out, "%s:%" PRId64 ":%" PRId64 ": error: %s\n", d->name, d->row,
-                  d->column, d->message);
-    strbuf_printf(out, "%5" PRId64 " | %s\n%5s | %s\n", d->row, d->line, "", d->mark);
+    utf8_show(out, d->name, (int64_t)strlen(d->name));
+    if (d->line)
+        strbuf_printf(out, ":%" PRId64 ":%" PRId64, d->row, d->column);
+    strbuf_puts(out, ": error: ");
+    utf8_show(out, d->message, (int64_t)strlen(d->message));
+    strbuf_putc(out, '\n');
+    if (d->line)
+        strbuf_printf(out, "%5" PRId64 " | %s\n%5s | %s\n", d->row, d->line, "", d->mark);
 }
 
 void diags_print(const struct diags *diags, struct strbuf *out)
@@ -286,7 +263,7 @@ int diags_to_err(const struct diags *diags, struct err *err)
     diags_print(diags, &text);
     if (text.len > 0 && text.text[text.len - 1] == '\n')
         text.text[--text.len] = '\0';
-    err_set(err, diags->failed ? ERR_MEMORY : ERR_INPUT, "%s", strbuf_text(&text));
+    err_set(err, diags_code(diags), "%s", strbuf_text(&text));
     strbuf_release(&text);
     return -1;
 }

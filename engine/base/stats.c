@@ -240,7 +240,7 @@ int stats_bootstrap_mean(struct bootstrap *out, const double *a, const double *b
     return stats_bootstrap(out, n, resamples, seed, mean_difference, &two, err);
 }
 
-/* ---- correlation ----------------------------------------------------------- */
+/* ---- correlation ---- */
 
 static bool constant(const double *x, int64_t n)
 {

@@ -43,9 +43,7 @@ struct loop {
     double began;
 };
 
-/* ---- set-up
- * ----------------------------------------------------------------------------------------
- */
+/* ---- set-up ---- */
 
 static void plan_steps(struct loop *lp)
 {
@@ -270,9 +268,7 @@ static bool evaluation_due(const struct loop *lp)
     return lp->dev && (lp->at.step % every == 0 || lp->at.step == lp->total);
 }
 
-/* ---- the loop
- * ----------------------------------------------------------------------------------------
- */
+/* ---- the loop ---- */
 
 static void hand_on(struct loop *lp)
 {

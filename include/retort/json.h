@@ -28,11 +28,18 @@ void diags_add(struct diags *diags, const char *name, const char *text, int64_t 
                int64_t end, const char *fmt, ...) __attribute__((format(printf, 6, 7)));
 int64_t diags_count(const struct diags *diags);
 
+/* The error that was added last comes from there: something that the text names is
+ * missing (ERR_MISSING), the system refused (ERR_IO, ERR_MEMORY). */
+void diags_cause(struct diags *diags, enum err_code code);
+/* What all of them amount to, for the exit code: ERR_INPUT, unless every one has another
+ * cause; ERR_NONE if there are none. */
+enum err_code diags_code(const struct diags *diags);
+
 /* "file:line:col: error: what" + the line + a caret under the place; sorted by place;
  * long lines are cut around the caret. Appends to `out`. */
 void diags_print(const struct diags *diags, struct strbuf *out);
 
-/* ERR_INPUT with the printed text (cut at its size). Returns -1 if there
+/* diags_code with the printed text (cut at its size). Returns -1 if there
  * was any, else 0. */
 int diags_to_err(const struct diags *diags, struct err *err);
 /* The same with the first error by place alone, on one line: "file:line:col: what". */

@@ -106,9 +106,7 @@ int table_format_parse(enum table_format *out, const char *name, struct err *err
 int table_print(const struct table *t, enum table_format format, struct strbuf *out,
                 struct err *err);
 
-/* ---- plots
- * --------------------------------------------------------------------------------------
- */
+/* ---- plots ---- */
 
 struct plot_series {
     const char *name;

@@ -111,7 +111,7 @@ int run_heartbeat(struct run_writer *w, struct err *err);
 /* A warning about this run: one of the strings at /notes, at most NOTES_MAX of them. As a
  * result's environment it is in no digest, and it lasts as records do. */
 #define NOTES_MAX 100
-int run_note(struct run_writer *w, const char *text, struct err *err);
+int run_remark(struct run_writer *w, const char *text, struct err *err);
 /* What a person should see: checkpoints set aside, and why; a line each, "" if none.
  * Owned by w. */
 const char *run_notes(const struct run_writer *w);

@@ -88,8 +88,7 @@ static const struct flag *find_letter(const struct verb *v, char letter)
     return NULL;
 }
 
-/* ---- values -------------------------------------------------------------------------
- */
+/* ---- values ---- */
 
 struct parse {
     const struct verb *v;
@@ -117,12 +116,8 @@ static int bad_number(struct parse *p, const struct flag *f, const char *text)
 
 static int read_number(struct parse *p, const struct flag *f, const char *text, void *at)
 {
-    char *end = NULL;
-    double x = strtod(text, &end);
-    /* strtod takes blanks, hexadecimals, "nan" and "inf" too: none of them is meant here.
-     */
-    bool ok =
-        *text && strspn(text, "0123456789+-.eE") == strlen(text) && !*end && isfinite(x);
+    double x = 0;
+    bool ok = text_double(&x, text) == 0;
 
     if (ok && f->min < f->max)
         ok = x >= f->min && x <= f->max;
@@ -225,8 +220,7 @@ static int set_defaults(struct parse *p)
     return 0;
 }
 
-/* ---- options ------------------------------------------------------------------------
- */
+/* ---- options ---- */
 
 static int unknown_name(struct parse *p, const char *name, size_t n)
 {
@@ -312,8 +306,7 @@ static int short_options(struct parse *p, int argc, char **argv, int *i)
     return 0;
 }
 
-/* ---- operands -----------------------------------------------------------------------
- */
+/* ---- operands ---- */
 
 static int64_t needed(const struct operand *o)
 {
@@ -358,8 +351,7 @@ static int give_operands(struct parse *p)
     return 0;
 }
 
-/* ---- the whole ----------------------------------------------------------------------
- */
+/* ---- the whole ---- */
 
 static int read_all(struct parse *p, int argc, char **argv)
 {
@@ -426,8 +418,7 @@ void args_free(void *args, const struct verb *v)
     free(args);
 }
 
-/* ---- as text ------------------------------------------------------------------------
- */
+/* ---- as text ---- */
 
 static void put_value(struct strbuf *out, const struct flag *f)
 {

@@ -4,11 +4,21 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "retort/utf8.h"
 #include "verbs.h"
 
 int tell_error(const struct err *err)
 {
-    fprintf(stderr, "retort: %s\n", err->text);
+    struct strbuf sb = STRBUF_INIT;
+
+    /* Messages quote files and specs: line by line, nothing in them steers the terminal.
+     */
+    for (const char *s = err->text; s; s = strchr(s, '\n'), s = s ? s + 1 : NULL) {
+        strbuf_puts(&sb, s == err->text ? "retort: " : "\n");
+        utf8_show(&sb, s, (int64_t)strcspn(s, "\n"));
+    }
+    fprintf(stderr, "%s\n", strbuf_text(&sb));
+    strbuf_release(&sb);
     return err_exit_code(err);
 }
 
@@ -29,10 +39,11 @@ int print_text(struct strbuf *text)
 int screen_width(void)
 {
     const char *given = getenv("COLUMNS");
+    long columns = given ? strtol(given, NULL, 10) : 0;
     struct winsize size;
 
-    if (given && atoi(given) >= 20)
-        return atoi(given);
+    if (columns >= 20 && columns < 100000)
+        return (int)columns;
     if (!isatty(1) || ioctl(1, TIOCGWINSZ, &size) || size.ws_col < 20)
         return 0;
     return size.ws_col;
@@ -52,4 +63,19 @@ int text_width(const char *text)
     for (; *text; text++)
         n += ((unsigned char)*text & 0xc0) != 0x80;
     return n;
+}
+
+void csv_text(struct strbuf *out, const char *text)
+{
+    if (!strpbrk(text, ",\"\r\n") && *text != ' ') {
+        strbuf_puts(out, text);
+        return;
+    }
+    strbuf_putc(out, '"');
+    for (; *text; text++) {
+        if (*text == '"')
+            strbuf_putc(out, '"');
+        strbuf_putc(out, *text);
+    }
+    strbuf_putc(out, '"');
 }

@@ -9,7 +9,7 @@ const struct topic help_environment[] = {
     {"RETORT_STORE", "where runs are kept, if --store does not say it"},
     {"RETORT_DATA",
      "folder of the tasks' data (GLUE in its official layout below it); else "
-     "$XDG_CACHE_HOME/retort/data, else ~/.cache/retort/data"},
+     "$XDG_DATA_HOME/retort/data, else ~/.local/share/retort/data"},
     {"RETORT_KERNELS",
      "kernels to use: v2, v3, v4 (levels of x86-64) or ref; else the best "
      "that the processor has"},
@@ -162,8 +162,7 @@ void help_program(struct strbuf *out)
     strbuf_puts(out, "\nretort VERB --help tells all of one verb.\n");
 }
 
-/* ---- the verb -----------------------------------------------------------------------
- */
+/* ---- the verb ---- */
 
 struct args {
     struct common common;

@@ -50,5 +50,5 @@ int session_tell(const struct session *s, const struct err *err)
     fputs(strbuf_text(&sb), stderr);
     fprintf(stderr, "%lld error%s, nothing was run.\n", (long long)n, n == 1 ? "" : "s");
     strbuf_release(&sb);
-    return 2;
+    return err_exit_code(&(struct err){.code = diags_code(s->diags)});
 }

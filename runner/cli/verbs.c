@@ -4,14 +4,21 @@
 
 #include "verbs.h"
 
+/* clang-format off */
 const struct verb *const verbs[] = {
-    &verb_run,    &verb_plan,                              /* Experiments */
-    &verb_ls,     &verb_show,                              /* Runs */
-    &verb_table,  &verb_plot, &verb_diff,    &verb_export, /* Results */
-    &verb_list,   &verb_help, &verb_version,               /* Retort itself */
-    &verb_worker,                                          /* not for people */
+    /* Experiments */
+    &verb_run, &verb_plan,
+    /* Runs */
+    &verb_ls, &verb_show, &verb_log, &verb_label, &verb_note, &verb_rm,
+    /* Results */
+    &verb_table, &verb_plot, &verb_diff, &verb_export,
+    /* Retort itself */
+    &verb_list, &verb_help, &verb_version,
+    /* not for people */
+    &verb_worker,
     NULL,
 };
+/* clang-format on */
 
 const struct verb *verb_find(const char *name)
 {

@@ -16,13 +16,12 @@ const struct verb *verb_find(const char *name);
 const char *const *verb_names(void);
 
 extern const struct verb verb_run, verb_plan;
-extern const struct verb verb_ls, verb_show;
+extern const struct verb verb_ls, verb_show, verb_log, verb_label, verb_note, verb_rm;
 extern const struct verb verb_table, verb_plot, verb_diff, verb_export;
 extern const struct verb verb_list, verb_help, verb_version;
 extern const struct verb verb_worker; /* has no group: help does not show it */
 
-/* ---- help.c --------------------------------------------------------------------------
- */
+/* ---- help.c ---- */
 
 /* A variable of the environment, or a file, that the program looks at: for help and
  * manual. */
@@ -38,8 +37,7 @@ void help_verb(struct strbuf *out, const struct verb *v);
  * first line begins at column `at`. A newline at the end. */
 void help_wrap(struct strbuf *out, const char *text, int at, int indent, int width);
 
-/* ---- common.c ------------------------------------------------------------------------
- */
+/* ---- common.c ---- */
 
 /* Prints the error; returns its exit code. */
 int tell_error(const struct err *err);
@@ -51,6 +49,8 @@ int print_text(struct strbuf *text);
 int screen_width(void);
 /* May the descriptor be sent colours? A terminal, NO_COLOR not set, TERM not "dumb". */
 bool screen_color(int fd);
+/* A field of a CSV file as RFC 4180 wants it: quoted where it must be. */
+void csv_text(struct strbuf *out, const char *text);
 /* Columns that a UTF-8 text takes, one for each code point. */
 int text_width(const char *text);
 

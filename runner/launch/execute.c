@@ -201,7 +201,7 @@ static void note(struct stage *st, const char *text)
     struct work *w = st->runner;
 
     if (w->writer)
-        run_note(w->writer, text, &st->err);
+        run_remark(w->writer, text, &st->err);
     if (w->r->watch && w->r->watch->note)
         w->r->watch->note(w->r->watch->ctx, w->job, text);
 }

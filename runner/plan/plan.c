@@ -201,7 +201,7 @@ static int add_ref(struct making *mk, const struct input_decl *d, const struct r
     if (ref->task) {
         in->value[in->n] = ref->task->name;
         if (task_identity(pl, mk->st, ref->task, mk->w, &in->digest[in->n], &err)) {
-            node_error(pl->sp, ref->node, "%s", err.text);
+            node_failure(pl->sp, ref->node, &err);
             return -1;
         }
         in->n++;
@@ -213,7 +213,7 @@ static int add_ref(struct making *mk, const struct input_decl *d, const struct r
     if (!in->path[in->n])
         return -1;
     if (!(in->digest[in->n] = digest_folder(pl, in->path[in->n], &err))) {
-        node_error(pl->sp, ref->node, "%s", err.text);
+        node_failure(pl->sp, ref->node, &err);
         return -1;
     }
     json_object(mk->w);

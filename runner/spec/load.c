@@ -17,13 +17,15 @@
 static const char *const top_keys[] = {"retort", "name",     "note",    "extends",
                                        "seeds",  "tasks",    "stages",  "sweep",
                                        "record", "revision", "$schema", NULL};
+/* What a file is laid over is read before --set comes. */
+static const char *const set_too_late[] = {"extends", "retort", "$schema", NULL};
 /* Words that mean something in `over`, tables and --set, so no stage may have them as its
  * name. */
 static const char *const reserved[] = {
     "retort", "name",  "note",   "extends", "seeds",    "seed",    "tasks",
     "stages", "sweep", "record", "label",   "revision", "$schema", NULL};
 
-static bool named(const char *const *names, const char *name, size_t n)
+static bool is_among(const char *const *names, const char *name, size_t n)
 {
     for (; *names; names++)
         if (strlen(*names) == n && !strncmp(*names, name, n))
@@ -58,7 +60,10 @@ static struct node *read_file(struct spec *sp, const char *path, bool first)
 
     if (file_read(&text, &len, path, SPEC_BYTES_MAX, &err) ||
         !(dir = path_dir(path, &err))) {
-        diags_add(sp->diags, path, NULL, 0, 0, "%s", err.text);
+        size_t n = strlen(path); /* the message begins with it already */
+        bool named = !strncmp(err.text, path, n) && !strncmp(err.text + n, ": ", 2);
+        diags_add(sp->diags, path, NULL, 0, 0, "%s", err.text + (named ? n + 2 : 0));
+        diags_cause(sp->diags, err.code);
         goto done;
     }
     if (!(doc = json_parse(text, len, path, sp->diags)))
@@ -108,10 +113,12 @@ static struct node *read_chain(struct spec *sp, const char *path, const char **c
             return NULL;
         }
     if (depth + 1 == EXTENDS_MAX || !file_exists(next)) {
+        struct err err = ERR_INIT;
         if (depth + 1 == EXTENDS_MAX)
-            node_error(sp, extends, "more than %d files extend each other", EXTENDS_MAX);
+            err_set(&err, ERR_INPUT, "more than %d files extend each other", EXTENDS_MAX);
         else
-            node_error(sp, extends, "there is no file %s to extend", next);
+            err_set(&err, ERR_MISSING, "there is no file %s to extend", next);
+        node_failure(sp, extends, &err);
         free(next);
         return NULL;
     }
@@ -127,7 +134,8 @@ static const char *tree_path(struct spec *sp, const char *path)
 {
     size_t n = strcspn(path, ".");
 
-    return named(top_keys, path, n) ? path : arena_printf(sp->arena, "stages.%s", path);
+    return is_among(top_keys, path, n) ? path
+                                       : arena_printf(sp->arena, "stages.%s", path);
 }
 
 /* The value as JSON, or else as a string. */
@@ -154,13 +162,59 @@ static struct node *set_node(struct spec *sp, const char *value, const char *nam
     return node;
 }
 
+/* Is the first part of the path a stage? If not, a stage or a key of the top level may be
+ * meant. */
+static bool set_known_stage(struct spec *sp, const char *path, const struct node *value)
+{
+    const struct node *stages = node_get(sp->root, "stages");
+    const char *first = arena_printf(sp->arena, "%.*s", (int)strcspn(path, "."), path);
+    const char **names = stage_names(sp, stages);
+    const char *hint;
+
+    if (!first || !names || node_get(stages, first))
+        return first && names;
+    hint = did_you_mean(sp, first, names);
+    if (!*hint)
+        hint = did_you_mean(sp, first, top_keys);
+    node_error(sp, value, "no stage is named \"%s\"%s", first, hint);
+    return false;
+}
+
+/* Is there a key "stage.option" anywhere in the sweep? */
+static bool is_swept(const struct node *sweep, const char *var)
+{
+    for (const struct node *m = sweep ? sweep->first : NULL; m; m = m->next)
+        if ((m->key && !strcmp(m->key, var)) || is_swept(m, var))
+            return true;
+    return false;
+}
+
+/* "*.option": in every stage that gives it, or whose option is swept. */
+static void set_everywhere(struct spec *sp, const char *path, struct node *value)
+{
+    const struct node *stages = node_get(sp->root, "stages");
+    bool found = false;
+
+    for (const struct node *m = stages ? stages->first : NULL; m; m = m->next) {
+        const char *full = arena_printf(sp->arena, "stages.%s.%s", m->key, path + 2);
+        struct node *root;
+        if (!full || !(node_path(m, path + 2) ||
+                       is_swept(node_get(sp->root, "sweep"), full + strlen("stages."))))
+            continue;
+        found = true;
+        if ((root = node_set(sp, sp->root, full, value)))
+            sp->root = root;
+    }
+    if (!found)
+        node_error(sp, value, "no stage gives \"%s\"", path + 2);
+}
+
 static void apply_set(struct spec *sp, const char *set)
 {
     const char *eq = strchr(set, '=');
     const char *name = arena_printf(sp->arena, "--set %s", set);
     const char *path, *full;
     struct node *value;
-    size_t n;
 
     if (!name)
         return;
@@ -171,20 +225,20 @@ static void apply_set(struct spec *sp, const char *set)
     if (!(path = arena_printf(sp->arena, "%.*s", (int)(eq - set), set)) ||
         !(full = tree_path(sp, path)) || !(value = set_node(sp, eq + 1, name)))
         return;
-    n = strcspn(path, ".");
-    if (full != path &&
-        !node_path(sp->root, arena_printf(sp->arena, "stages.%.*s", (int)n, path))) {
-        const struct node *stages = node_get(sp->root, "stages");
-        const char **names = stage_names(sp, stages);
-        const char *first = arena_printf(sp->arena, "%.*s", (int)n, path);
-        if (names && first)
-            node_error(sp, value, "no stage is named \"%s\"%s", first,
-                       did_you_mean(sp, first, names));
+    if (full == path && is_among(set_too_late, path, strcspn(path, "."))) {
+        node_error(sp, value, "\"%s\" is settled by the file itself; write it there",
+                   path);
         return;
     }
-    struct node *root = node_set(sp, sp->root, full, value);
-    if (root)
-        sp->root = root;
+    if (full != path && !strncmp(path, "*.", 2)) {
+        set_everywhere(sp, path, value);
+    } else {
+        struct node *root;
+        if (full != path && !set_known_stage(sp, path, value))
+            return;
+        if ((root = node_set(sp, sp->root, full, value)))
+            sp->root = root;
+    }
     sp->set_path[sp->n_sets] = path;
     sp->set_value[sp->n_sets++] = value;
 }
@@ -246,7 +300,7 @@ static void read_seeds(struct spec *sp)
     }
     for (const struct node *m = v->first; m; m = m->next) {
         if (m->kind != JSON_NUMBER || !m->is_int || m->number < 0) {
-            node_error(sp, m, "a seed is a whole number of at least 0, this is %s",
+            node_error(sp, m, "a seed is a whole number from 0 to 2^53, this is %s",
                        node_show(sp, m));
             continue;
         }
@@ -267,7 +321,7 @@ static void check_stage_names(struct spec *sp, const struct node *stages)
         if (!n || good != n || n > 64)
             node_key_error(
                 sp, m, "a stage's name is made of letters, digits, _ and - (at most 64)");
-        else if (named(reserved, m->key, n))
+        else if (is_among(reserved, m->key, n))
             node_key_error(
                 sp, m,
                 "\"%s\" means something else in a spec; give the stage another name",
@@ -284,7 +338,7 @@ static void check_top(struct spec *sp)
     const struct node *v = node_get(sp->root, "retort");
 
     for (const struct node *m = sp->root->first; m; m = m->next)
-        if (!named(top_keys, m->key, strlen(m->key)))
+        if (!is_among(top_keys, m->key, strlen(m->key)))
             node_unknown_key(sp, m, "a spec", top_keys);
     if (!v)
         node_error(sp, sp->root,
@@ -293,6 +347,7 @@ static void check_top(struct spec *sp)
         node_error(sp, v,
                    "\"retort\" is the version of the language; this program knows 1");
     check_string(sp, "name", NULL);
+    check_string(sp, "note", NULL);
     check_string(sp, "$schema", NULL);
     check_string(sp, "revision", &sp->revision);
     check_name(sp);

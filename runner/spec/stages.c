@@ -329,13 +329,23 @@ static void read_seed(struct spec *sp, struct stage_decl *st)
     if (!v)
         return;
     if (v->kind != JSON_NUMBER || !v->is_int || v->number < 0) {
-        node_error(sp, v, "a seed is a whole number of at least 0, this is %s",
+        node_error(sp, v, "a seed is a whole number from 0 to 2^53, this is %s",
                    node_show(sp, v));
         st->bad = true;
         return;
     }
     st->own_seed = true;
     st->seed = (uint64_t)v->number;
+}
+
+static void read_note(struct spec *sp, struct stage_decl *st)
+{
+    const struct node *v = node_get(st->node, "note");
+
+    if (!v || v->kind == JSON_STRING)
+        return;
+    node_error(sp, v, "\"note\" wants a string, this is %s", json_kind_name(v->kind));
+    st->bad = true;
 }
 
 static const char *read_reading(struct spec *sp, struct stage_decl *st)
@@ -411,6 +421,7 @@ struct stage_decl *stage_read(struct spec *sp, const struct node *node)
         return st;
     st->bad = false;
     check_keys(sp, st);
+    read_note(sp, st);
     read_over(sp, st);
     read_seed(sp, st);
     read_inputs(sp, st);

@@ -387,10 +387,11 @@ const char *node_show(struct spec *sp, const struct node *v)
 
 /* ---- errors ---- */
 
-static void report(struct spec *sp, const struct node *v, bool key, const char *fmt,
+static bool report(struct spec *sp, const struct node *v, bool key, const char *fmt,
                    va_list ap) __attribute__((format(printf, 4, 0)));
 
-static void report(struct spec *sp, const struct node *v, bool key, const char *fmt,
+/* Was it told now, and not before? */
+static bool report(struct spec *sp, const struct node *v, bool key, const char *fmt,
                    va_list ap)
 {
     char text[1024];
@@ -404,7 +405,7 @@ static void report(struct spec *sp, const struct node *v, bool key, const char *
                         key, text);
     if (!once || map_at(&sp->reported, once, -1) != -1 ||
         sp->reported.n >= SPEC_ERRORS_MAX)
-        return;
+        return false;
     (void)map_at(&sp->reported, once, 0);
     if (key && v && v->var)
         v = v->var;
@@ -415,6 +416,7 @@ static void report(struct spec *sp, const struct node *v, bool key, const char *
         json_key_error(v->source->doc, v->src, sp->diags, "%s", text);
     else
         json_error(v->source->doc, v->src, sp->diags, "%s", text);
+    return true;
 }
 
 void node_error(struct spec *sp, const struct node *v, const char *fmt, ...)
@@ -422,8 +424,28 @@ void node_error(struct spec *sp, const struct node *v, const char *fmt, ...)
     va_list ap;
 
     va_start(ap, fmt);
-    report(sp, v, false, fmt, ap);
+    (void)report(sp, v, false, fmt, ap);
     va_end(ap);
+}
+
+static bool report_text(struct spec *sp, const struct node *v, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+
+static bool report_text(struct spec *sp, const struct node *v, const char *fmt, ...)
+{
+    va_list ap;
+    bool told;
+
+    va_start(ap, fmt);
+    told = report(sp, v, false, fmt, ap);
+    va_end(ap);
+    return told;
+}
+
+void node_failure(struct spec *sp, const struct node *v, const struct err *err)
+{
+    if (report_text(sp, v, "%s", err->text))
+        diags_cause(sp->diags, err->code);
 }
 
 void node_key_error(struct spec *sp, const struct node *v, const char *fmt, ...)
@@ -431,7 +453,7 @@ void node_key_error(struct spec *sp, const struct node *v, const char *fmt, ...)
     va_list ap;
 
     va_start(ap, fmt);
-    report(sp, v, true, fmt, ap);
+    (void)report(sp, v, true, fmt, ap);
     va_end(ap);
 }
 

@@ -154,6 +154,8 @@ void node_error(struct spec *sp, const struct node *v, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 void node_key_error(struct spec *sp, const struct node *v, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
+/* What failed for a value, with its cause for the exit code. */
+void node_failure(struct spec *sp, const struct node *v, const struct err *err);
 /* unknown key "x" for WHAT; did you mean "y"? */
 void node_unknown_key(struct spec *sp, const struct node *v, const char *what,
                       const char *const *names);

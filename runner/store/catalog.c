@@ -33,9 +33,7 @@ struct catalog {
     struct map *ids;
 };
 
-/* ---- lines
- * -----------------------------------------------------------------------------------------
- */
+/* ---- lines ---- */
 
 void line_field(struct strbuf *sb, const char *text)
 {
@@ -138,9 +136,7 @@ static char *next_line(char **at)
     return line;
 }
 
-/* ---- catalog
- * ---------------------------------------------------------------------------------------
- */
+/* ---- catalog ---- */
 
 struct catalog *catalog_new(const char *dir, struct err *err)
 {

@@ -175,9 +175,7 @@ int map_put(struct map *m, const char *key, int64_t value, struct err *err)
     return 0;
 }
 
-/* ---- content
- * ---------------------------------------------------------------------------------------
- */
+/* ---- content ---- */
 
 void item_clear(struct item *it)
 {
@@ -474,9 +472,7 @@ int content_series(struct content *c, enum record_class cls, const char *name, i
     return 0;
 }
 
-/* ---- digest
- * ----------------------------------------------------------------------------------------
- */
+/* ---- digest ---- */
 
 struct entry {
     const char *path; /* of an item; a series' name sorts as "/metrics/" + name */

@@ -26,9 +26,7 @@
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
-/* ---- errors
- * ----------------------------------------------------------------------------------------
- */
+/* ---- errors ---- */
 
 static herr_t first_words(unsigned n, const H5E_error2_t *e, void *ctx)
 {
@@ -50,9 +48,7 @@ static int h5_fail(struct err *err, enum err_code code, const char *path,
                    words ? words : "", words ? ")" : "");
 }
 
-/* ---- types
- * -----------------------------------------------------------------------------------------
- */
+/* ---- types ---- */
 
 /* A 16-bit float with these exponent bits; HDF5 has no name for it. */
 static hid_t half_type(size_t exponent, size_t bias)
@@ -119,9 +115,7 @@ static hid_t text_type(size_t size)
     return t;
 }
 
-/* ---- writing
- * ---------------------------------------------------------------------------------------
- */
+/* ---- writing ---- */
 
 /* A failure sticks; `bad` is asked for at the end. */
 struct out {
@@ -473,9 +467,7 @@ done:
     return rc;
 }
 
-/* ---- reading
- * ---------------------------------------------------------------------------------------
- */
+/* ---- reading ---- */
 
 struct in {
     struct content *c;

@@ -16,9 +16,7 @@
 #include "retort/store.h"
 #include "retort/strbuf.h"
 
-/* ---- content.c
- * -------------------------------------------------------------------------------------
- */
+/* ---- content.c ---- */
 
 enum item_kind { ITEM_ARRAY, ITEM_TEXT, ITEM_REFERENCE };
 
@@ -99,9 +97,7 @@ int item_bytes(int64_t *out, struct shape s, enum dtype t, struct err *err);
 /* Copies a text into a fixed field, cut at a whole UTF-8 character. */
 void field_set(char *field, size_t size, const char *text);
 
-/* ---- h5.c
- * ------------------------------------------------------------------------------------------
- */
+/* ---- h5.c ---- */
 
 /* Writes all at once; the file is closed and synced. Equal content gives equal bytes. */
 int h5_write(const char *path, const struct content *c, struct err *err);
@@ -110,9 +106,7 @@ int h5_write(const char *path, const struct content *c, struct err *err);
 int h5_read(struct content **out, struct file_map *map, const char *path,
             struct err *err);
 
-/* ---- journal.c
- * -------------------------------------------------------------------------------------
- */
+/* ---- journal.c ---- */
 
 struct journal; /* open for appending */
 
@@ -181,9 +175,7 @@ int checkpoint_aside(const char *dir, const char *name, struct err *err);
 /* Removes all but the newest `keep`. */
 int checkpoint_prune(const char *dir, int keep, struct err *err);
 
-/* ---- lease.c
- * ---------------------------------------------------------------------------------------
- */
+/* ---- lease.c ---- */
 
 #define LEASE_SECONDS 60 /* without a heartbeat, a holder on another host is dead */
 
@@ -196,9 +188,7 @@ void lease_give(struct lease *l);                 /* removes it if it is still o
 /* 1 if somebody alive holds it (who in `who`), else 0. */
 int lease_alive(const char *dir, char *who, size_t size);
 
-/* ---- catalog.c
- * -------------------------------------------------------------------------------------
- */
+/* ---- catalog.c ---- */
 
 struct catalog;
 
@@ -223,9 +213,7 @@ int labels_read(const char *dir,
 void line_field(struct strbuf *sb, const char *text);
 int line_append(const char *path, struct strbuf *fields, struct err *err);
 
-/* ---- store.c
- * ---------------------------------------------------------------------------------------
- */
+/* ---- store.c ---- */
 
 struct store {
     char *dir;

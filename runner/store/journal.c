@@ -92,9 +92,7 @@ int journal_sync(struct journal *j, struct err *err)
     return fsync(j->fd) ? err_errno(err, "%s", j->path) : 0;
 }
 
-/* ---- writing
- * ---------------------------------------------------------------------------------------
- */
+/* ---- writing ---- */
 
 static void put_i64(struct strbuf *sb, int64_t x)
 {
@@ -275,9 +273,7 @@ int journal_end(struct journal *j, const char *why, double ended, struct err *er
     return append_small(j, REC_END, &sb, err);
 }
 
-/* ---- reading
- * ---------------------------------------------------------------------------------------
- */
+/* ---- reading ---- */
 
 /* Where we are in a payload. A bad read sticks and gives zeros. */
 struct cursor {

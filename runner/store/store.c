@@ -76,9 +76,7 @@ char *store_run_dir(const struct store *s, const char *id, struct err *err)
     return mem_printf(err, "%s/%.2s/%s", s->dir, id, id);
 }
 
-/* ---- one run
- * ---------------------------------------------------------------------------------------
- */
+/* ---- one run ---- */
 
 static void stat_sealed(struct store *s, const char *id, const char *path,
                         struct run_info *out)
@@ -222,9 +220,7 @@ int store_stat(struct store *s, const char *id, struct run_info *out, struct err
     return labels_read(s->dir, on_label, &ls, err);
 }
 
-/* ---- all runs
- * --------------------------------------------------------------------------------------
- */
+/* ---- all runs ---- */
 
 /* Calls fn for each folder that is named like a run; stops at -1. */
 static int each_id(struct store *s, int (*fn)(void *ctx, const char *id, struct err *err),

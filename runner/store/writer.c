@@ -193,7 +193,7 @@ static int rec_reference(void *ctx, const char *path, const char *origin, struct
 
 /* The item is written anew with one string more: a later one at a path replaces the
  * earlier. */
-int run_note(struct run_writer *w, const char *text, struct err *err)
+int run_remark(struct run_writer *w, const char *text, struct err *err)
 {
     struct item it = {.kind = ITEM_TEXT};
     int rc = -1;
@@ -324,9 +324,7 @@ int run_restore(struct run_writer *w, int64_t *step, const struct region *r, int
     return rc;
 }
 
-/* ---- sealing
- * ---------------------------------------------------------------------------------------
- */
+/* ---- sealing ---- */
 
 static int fill_summary(struct run_writer *w, struct content *c, struct err *err)
 {

@@ -2,7 +2,6 @@
  * hostile input. */
 #include "check.h"
 
-
 #include "retort/file.h"
 #include "retort/hash.h"
 #include "retort/json.h"
