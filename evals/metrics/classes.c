@@ -94,6 +94,7 @@ const struct metric metric_accuracy = {
     .name = "accuracy",
     .summary = "share of right answers",
     .larger_is_better = true,
+    .high = 1,
     .version = 1,
     .compute = accuracy,
 };
@@ -102,6 +103,7 @@ const struct metric metric_f1 = {
     .name = "f1",
     .summary = "F1 of class 1; of spans: mean F1 of their words",
     .larger_is_better = true,
+    .high = 1,
     .version = 1,
     .compute = f1,
 };
@@ -110,6 +112,8 @@ const struct metric metric_matthews = {
     .name = "matthews",
     .summary = "Matthews' correlation; 0 for constant predictions",
     .larger_is_better = true,
+    .low = -1,
+    .high = 1,
     .version = 1,
     .compute = matthews,
 };
@@ -118,6 +122,7 @@ const struct metric metric_loss = {
     .name = "loss",
     .summary = "mean loss in nats (regression: of the squared error)",
     .larger_is_better = false,
+    .high = (double)INFINITY,
     .version = 1,
     .compute = loss,
 };

@@ -66,6 +66,8 @@ const struct metric metric_pearson = {
     .name = "pearson",
     .summary = "linear correlation; NaN if a side is constant",
     .larger_is_better = true,
+    .low = -1,
+    .high = 1,
     .version = 1,
     .compute = pearson,
 };
@@ -74,6 +76,8 @@ const struct metric metric_spearman = {
     .name = "spearman",
     .summary = "correlation of ranks, ties averaged; NaN if a side is constant",
     .larger_is_better = true,
+    .low = -1,
+    .high = 1,
     .version = 1,
     .compute = spearman,
 };

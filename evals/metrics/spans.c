@@ -147,6 +147,7 @@ const struct metric metric_exact_match = {
     .name = "exact_match",
     .summary = "share of answers that are word for word right",
     .larger_is_better = true,
+    .high = 1,
     .version = 1,
     .compute = exact_match,
 };

@@ -26,35 +26,62 @@ struct observation {
     bool stale; /* of a run that the spec no longer asks for, or of another env_class */
 };
 
+/* Those of a plan's sealed runs. Freed by observations_release. */
+struct plan;
+struct observations {
+    struct observation *v;
+    int64_t n, capacity;
+    struct arena *arena; /* their texts; the rest belongs to the plan */
+};
+/*
+ * Adds what the runs of `stage` say of `metric`, at every point. A metric that begins
+ * with "/" is an array of the run ("/scores/ablation"): each element is an observation,
+ * its indices variables under the names of the dimensions ("layer", "head").
+ */
+int observe(struct observations *out, const struct plan *plan, struct store *store,
+            const char *stage, const char *metric, struct err *err);
+void observations_release(struct observations *o);
+
+/* clang-format off */
 /*
  * A table's declaration:
  *
  *     {
  *       "table": 1,
  *       "title": "Heads removed from MiniLM, MRPC dev",
- *       "spec": "mrpc.json",                                   relative to the
- * declaration "stage": "result", "metric": "eval/glue/mrpc/dev/f1", "rows": [{"name":
- * "importance", "label": "importance", "paper": "score"},
+ *       "spec": "mrpc.json",                                 relative to the declaration
+ *       "stage": "result", "metric": "eval/glue/mrpc/dev/f1",
+ *       "rows": [{"name": "importance", "label": "importance", "paper": "score"},
  *                {"name": "random", "where": {"pruned.by": "random"}}],
- *       "columns": {"variable": "pruned.ratio", "name": "heads pruned", "scale": 100,
- * "unit": "%", "paper_scale": 100}, "seeds": [1, 2, 3], default: all that occur "scale":
- * 100, "digits": 1, "unit": "%", "paper": {"file": "sixteen-heads.json", "table": "Figure
- * 6c", "keys": "columns", "scale": 100}, "plot": {"title": "...", "x": "heads pruned
- * (%)", "y": "F1"}
+ *       "columns": {"variable": "pruned.ratio", "name": "heads pruned", "scale": 100, "unit": "%",
+ *                   "paper_scale": 100},
+ *       "seeds": [1, 2, 3],                                  default: all that occur
+ *       "scale": 100, "digits": 1, "unit": "%",
+ *       "paper": {"file": "sixteen-heads.json", "table": "Figure 6c", "keys": "columns", "scale": 100},
+ *       "mark": {"metric": "/scores/p_value", "below": 0.01},
+ *       "plot": {"title": "...", "x": "heads pruned (%)", "y": "F1", "kind": "lines"}
  *     }
  *
- * An axis (rows, columns) is a list of items, each with a name and any of stage, metric,
- * label, where {variable: value}, paper; or {"variable": v, "values": [...]}: one item a
- * value, in the order of the list, else of the sweep; or {"stages": [...]}, {"labels":
- * [...]}, {"metrics": [...]}. A cell holds what both its items and the table's own stage
- * and metric select. `scale` multiplies what is shown (fractions are stored, tables show
- * x100).
+ * An axis (rows, columns) is a list of items, each with a name and any of stage, metric, label,
+ * where {variable: value}, paper; or {"variable": v, "values": [...]}: one item a value, in the order
+ * of the list, else of the sweep; or {"stages": [...]}, {"labels": [...]}, {"metrics": [...]}. A cell
+ * holds what both its items and the table's own stage and metric select. `scale` multiplies what is
+ * shown (fractions are stored, tables show x100).
  *
- * A paper's figure is found by (table, row key, column): "keys" says which of our axes
- * holds the paper's row keys ("rows" or "columns"); the other one holds its columns. An
- * item's "paper" is its key there; without it, an item of a variable is looked up by its
- * value times paper_scale.
+ * A metric may be an array of the runs, "/scores/ablation": its dimensions are variables, so
+ * {"variable": "layer"} and {"variable": "head"} make a table of it.
+ *
+ * A mark is a second number of each run, selected as the cell is but for its metric: a dagger stands
+ * at a cell where it is below the bound in every run, a dagger in parentheses where in some.
+ *
+ * A paper's figure is found by (table, row key, column): "keys" says which of our axes holds the
+ * paper's row keys ("rows" or "columns"); the other one holds its columns. An item's "paper" is its
+ * key there; without it, an item of a variable is looked up by its value times paper_scale.
+ *
+ * A plot is a line for each row over the columns' numbers ("lines"), or a map of the cells'
+ * colours ("map").
  */
+/* clang-format on */
 struct table;
 
 int table_load(struct table **out, const char *path, struct err *err);
@@ -88,6 +115,7 @@ struct table_cell {
     double mean, std;  /* as shown: scaled; NaN where not defined */
     double interval95; /* half width */
     double paper;      /* scaled by the paper's scale; NaN: none */
+    int64_t marked;    /* runs whose mark is below the bound */
     const char **run;  /* (n) full ids */
     double *x;         /* (n) scaled values */
 };
@@ -119,13 +147,27 @@ struct plot {
     const char *title, *x_label, *y_label;
     int64_t n_series;
     const struct plot_series *series;
+    double low, high; /* what the values cannot pass (a share: 0 and 1), where bands end; NaN or infinite: none */
+};
+
+/* Cells as colours: (rows, cols) values, NaN where there is none. A scale of two colours around 0 if
+ * values lie on both sides of it. */
+struct plot_map {
+    const char *title, *x_label, *y_label;
+    int64_t rows, cols;
+    const char *const *row_name, *const *col_name;
+    const double *value;
+    const int *marked; /* or NULL: 1 where a cell bears a dagger, 2 in parentheses */
+    int digits;
 };
 
 /* Writes BASE.dat, BASE.gp and, by running gnuplot, BASE.png, BASE.svg, BASE.pdf. The
  * script needs nothing but the data beside it. Without gnuplot: ERR_IO, script and data
  * are there. */
 int plot_write(const struct plot *plot, const char *base, struct err *err);
-/* A line for each row over the columns' values (which must be numbers), band: one std. */
+int plot_map_write(const struct plot_map *map, const char *base, struct err *err);
+/* As the declaration says: a line for each row over the columns' values (which must be numbers), band:
+ * one std, cut at the metric's bounds; or a map. */
 int table_plot(const struct table *t, const char *base, struct err *err);
 
 /* ---- difference of two runs ---- */

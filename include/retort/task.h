@@ -59,6 +59,7 @@ struct metric {
         *name; /* "accuracy", "f1", "matthews", "pearson", "spearman", "exact_match" */
     const char *summary;
     bool larger_is_better;
+    double low, high; /* what it cannot pass; both 0: no bounds */
     int64_t version;
     /* 0 and *out; -1 with err if it is not defined on such predictions. */
     int (*compute)(double *out, const struct predictions *p, struct err *err);

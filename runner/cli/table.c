@@ -17,6 +17,7 @@
 struct args {
     struct common common;
     const char *decl, *base;
+    struct string_list set;
     int format;
 };
 
@@ -27,8 +28,7 @@ struct query {
     struct spec *spec;
     struct plan *plan;
     struct diags *diags;
-    struct observation *obs;
-    int64_t n, capacity;
+    struct observations obs;
 };
 
 static int open_query(struct query *q, const struct args *args, struct err *err)
@@ -46,55 +46,10 @@ static int open_query(struct query *q, const struct args *args, struct err *err)
     q->diags = diags_new(err);
     if (!q->diags)
         return -1;
-    q->spec = spec_load(table_spec(q->table), NULL, 0, q->diags);
+    q->spec = spec_load(table_spec(q->table), args->set.v, args->set.n, q->diags);
     if (q->spec)
         q->plan = plan_new(q->spec, q->store, &opt, q->diags);
     return q->plan ? 0 : diags_to_err(q->diags, err);
-}
-
-static double metric_of(struct query *q, const char *id, const char *metric)
-{
-    struct err err = ERR_INIT;
-    struct run *run = NULL;
-    struct series s;
-    double x = (double)NAN;
-
-    if (!run_open(&run, q->store, id, false, &err) &&
-        !run_series_find(run, metric, &s, &err) && s.n > 0)
-        x = s.value[s.n - 1];
-    run_close(run);
-    return x;
-}
-
-/* One observation for each point of the wanted stage and metric. */
-static int observe(struct query *q, const char *stage, const char *metric,
-                   struct err *err)
-{
-    int64_t stages = spec_stage_count(q->spec);
-
-    for (int64_t p = 0; p < spec_point_count(q->spec); p++)
-        for (int64_t s = 0; s < stages; s++) {
-            const struct point *pt = spec_point(q->spec, p);
-            int64_t j = q->plan->of[p * stages + s];
-            if (j < 0 || strcmp(spec_stage_name(q->spec, s), stage) != 0)
-                continue;
-            const struct job *job = &q->plan->job[j];
-            bool there = job->state == JOB_CACHED;
-            if (mem_grow((void **)&q->obs, q->n, &q->capacity, sizeof *q->obs, err))
-                return -1;
-            q->obs[q->n++] = (struct observation){
-                .stage = stage,
-                .metric = metric,
-                .label = pt->label,
-                .n_vars = pt->n_vars,
-                .var = pt->var,
-                .value = pt->value,
-                .seed = pt->seed,
-                .x = there ? metric_of(q, job->id, metric) : (double)NAN,
-                .run_id = there ? job->id : NULL,
-            };
-        }
-    return 0;
 }
 
 static int fill(struct query *q, struct err *err)
@@ -105,15 +60,15 @@ static int fill(struct query *q, struct err *err)
         if (!stage || !metric)
             return err_set(err, ERR_INPUT,
                            "%s: each cell needs a \"stage\" and a \"metric\"", q->decl);
-        if (observe(q, stage, metric, err))
+        if (observe(&q->obs, q->plan, q->store, stage, metric, err))
             return -1;
     }
-    return table_fill(q->table, q->obs, q->n, err);
+    return table_fill(q->table, q->obs.v, q->obs.n, err);
 }
 
 static void close_query(struct query *q)
 {
-    free(q->obs);
+    observations_release(&q->obs);
     plan_free(q->plan);
     spec_free(q->spec);
     diags_free(q->diags);
@@ -171,6 +126,13 @@ static const struct operand operands[] = {
      .offset = offsetof(struct args, decl)},
     OPERAND_END,
 };
+#define SET_FLAG                                                                         \
+    {                                                                                    \
+        .name = "set", .type = OPT_STRINGS, .value = "STAGE.OPTION=VALUE",               \
+        .help = "change the spec as the run did (may be given again)",                   \
+        .offset = offsetof(struct args, set)                                             \
+    }
+
 static const char *const formats[] = {"md", "latex", "csv", "json", NULL};
 static const struct flag table_flags[] = {
     {.name = "format",
@@ -179,6 +141,7 @@ static const struct flag table_flags[] = {
      .choices = formats,
      .help = "how it is written",
      .offset = offsetof(struct args, format)},
+    SET_FLAG,
     FLAG_END,
 };
 static const struct flag plot_flags[] = {
@@ -188,6 +151,7 @@ static const struct flag plot_flags[] = {
      .def = "plot",
      .help = "write BASE.png, BASE.svg and BASE.pdf, BASE.gp and BASE.dat",
      .offset = offsetof(struct args, base)},
+    SET_FLAG,
     FLAG_END,
 };
 

@@ -13,8 +13,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "plot_impl.h"
 #include "retort/file.h"
-#include "table_impl.h"
+#include "retort/mem.h"
 
 extern char **environ;
 
@@ -22,8 +23,7 @@ static const char *const colours[] = {"#0072B2", "#D55E00", "#009E73", "#CC79A7"
                                       "#E69F00", "#56B4E9", "#000000"};
 static const int points[] = {7, 5, 9, 13, 11, 4, 6};
 
-/* A gnuplot string: single quotes doubled, control characters left out. */
-static void put_quoted(struct strbuf *out, const char *s)
+void plot_quoted(struct strbuf *out, const char *s)
 {
     strbuf_putc(out, '\'');
     for (; s && *s; s++) {
@@ -34,6 +34,47 @@ static void put_quoted(struct strbuf *out, const char *s)
     }
     strbuf_putc(out, '\'');
 }
+
+void plot_head(struct strbuf *out, const char *name, const char *title,
+               const char *x_label, const char *y_label)
+{
+    strbuf_puts(out, "# Run in this folder: gnuplot THIS_FILE\nset encoding utf8\n");
+    strbuf_puts(out, "data = ");
+    plot_quoted(out, name);
+    strbuf_puts(out, ".'.dat'\nset title ");
+    plot_quoted(out, title);
+    strbuf_puts(out, " noenhanced\nset xlabel ");
+    plot_quoted(out, x_label);
+    strbuf_puts(out, " noenhanced\nset ylabel ");
+    plot_quoted(out, y_label);
+    strbuf_puts(out, " noenhanced\nset border 3 linecolor rgb '#444444'\n");
+}
+
+void plot_outputs(struct strbuf *out, const char *name,
+                  void (*put)(struct strbuf *out, const void *what), const void *what)
+{
+    static const struct {
+        const char *end, *terminal;
+        int text;
+    } kinds[] = {
+        {"png", "pngcairo size 1200,800 font 'DejaVu Sans,18' background '#ffffff'", 18},
+        {"svg", "svg size 900,600 font 'DejaVu Sans,15' background '#ffffff'", 15},
+        {"pdf", "pdfcairo size 6in,4in font 'DejaVu Sans,10'", 10}};
+
+    for (int i = 0; i < 3; i++) {
+        strbuf_printf(out, "\nset terminal %s\ntext = %d\nset output ", kinds[i].terminal,
+                      kinds[i].text);
+        plot_quoted(out, name);
+        strbuf_printf(out, ".'.%s'\n", kinds[i].end);
+        if (i == 0)
+            put(out, what);
+        else
+            strbuf_puts(out, "replot\n");
+    }
+    strbuf_puts(out, "set output\n");
+}
+
+/* ---- curves ---- */
 
 static double band_of(const struct plot_series *s, int64_t i)
 {
@@ -52,8 +93,9 @@ static void put_data(struct strbuf *out, const struct plot *plot)
             strbuf_putc(out, (unsigned char)*c >= ' ' ? *c : ' ');
         strbuf_putc(out, '\n');
         for (int64_t i = 0; i < s->n; i++) {
-            double v[4] = {s->x[i], s->y[i], s->y[i] - band_of(s, i),
-                           s->y[i] + band_of(s, i)};
+            double v[4] = {s->x[i], s->y[i], /* fmax and fmin pass NaN over */
+                           fmax(s->y[i] - band_of(s, i), plot->low),
+                           fmin(s->y[i] + band_of(s, i), plot->high)};
             if (!isfinite(v[0]) || !isfinite(v[1]))
                 continue;
             for (int j = 0; j < 4; j++) {
@@ -77,8 +119,9 @@ static bool has_band(const struct plot_series *s)
 }
 
 /* The curves: all bands first, so that no band hides a line. */
-static void put_curves(struct strbuf *out, const struct plot *plot)
+static void put_curves(struct strbuf *out, const void *what)
 {
+    const struct plot *plot = what;
     bool first = true;
     for (int64_t k = 0; k < plot->n_series; k++) {
         if (!has_band(&plot->series[k]))
@@ -99,51 +142,42 @@ static void put_curves(struct strbuf *out, const struct plot *plot)
                       (long long)k, colours[k % 7], s->points_only ? "1.5" : "2",
                       points[k % 7], s->points_only ? "0.6" : "0.8",
                       s->points_only ? 2 : 1);
-        put_quoted(out, s->name);
+        plot_quoted(out, s->name);
         first = false;
     }
     strbuf_putc(out, '\n');
 }
 
+/* An axis goes no further than its values can. */
+static void put_range(struct strbuf *out, const struct plot *plot)
+{
+    strbuf_puts(out, "set yrange [");
+    if (isfinite(plot->low)) {
+        strbuf_double(out, plot->low);
+        strbuf_puts(out, " < ");
+    }
+    strbuf_puts(out, "*:*");
+    if (isfinite(plot->high)) {
+        strbuf_puts(out, " < ");
+        strbuf_double(out, plot->high);
+    }
+    strbuf_puts(out, "]\n");
+}
+
 static void put_script(struct strbuf *out, const struct plot *plot, const char *name)
 {
-    static const struct {
-        const char *end, *terminal;
-    } kinds[] = {
-        {"png", "pngcairo size 1200,800 font 'DejaVu Sans,18' background '#ffffff'"},
-        {"svg", "svg size 900,600 font 'DejaVu Sans,15' background '#ffffff'"},
-        {"pdf", "pdfcairo size 6in,4in font 'DejaVu Sans,10'"}};
-
-    strbuf_puts(out, "# Run in this folder: gnuplot THIS_FILE\nset encoding utf8\n");
-    strbuf_puts(out, "data = ");
-    put_quoted(out, name);
-    strbuf_puts(out, ".'.dat'\nset title ");
-    put_quoted(out, plot->title);
-    strbuf_puts(out, " noenhanced\nset xlabel ");
-    put_quoted(out, plot->x_label);
-    strbuf_puts(out, " noenhanced\nset ylabel ");
-    put_quoted(out, plot->y_label);
+    plot_head(out, name, plot->title, plot->x_label, plot->y_label);
     strbuf_puts(out,
-                " noenhanced\n"
-                "set border 3 linecolor rgb '#444444'\n"
                 "set tics nomirror\n"
                 "set grid ytics linetype 1 linecolor rgb '#dddddd' linewidth 1\n"
                 "set autoscale xfix\n"
                 "set key at screen 0.5, screen 0.02 center bottom horizontal maxcols 3 "
                 "noenhanced\n"
-                "set offsets graph 0.02, graph 0.02, graph 0.05, graph 0.05\n");
+                "set offsets graph 0.02, graph 0.02, 0, 0\n");
+    put_range(out, plot);
     /* The key stands under the axis label, three names a line. */
     strbuf_printf(out, "set bmargin %lld\n", (long long)(4 + (plot->n_series + 2) / 3));
-    for (int i = 0; i < 3; i++) {
-        strbuf_printf(out, "\nset terminal %s\nset output ", kinds[i].terminal);
-        put_quoted(out, name);
-        strbuf_printf(out, ".'.%s'\n", kinds[i].end);
-        if (i == 0)
-            put_curves(out, plot);
-        else
-            strbuf_puts(out, "replot\n");
-    }
-    strbuf_puts(out, "set output\n");
+    plot_outputs(out, name, put_curves, plot);
 }
 
 static int write_beside(const char *base, const char *end, const struct strbuf *sb,
@@ -223,91 +257,31 @@ done:
     return rc;
 }
 
-int plot_write(const struct plot *plot, const char *base, struct err *err)
+int plot_finish(const char *base, const struct strbuf *data, const struct strbuf *script,
+                struct err *err)
 {
-    int rc = -1;
-    struct strbuf data = STRBUF_INIT, script = STRBUF_INIT;
     char *dir = path_dir(base, err), *name = mem_printf(err, "%s.gp", path_base(base));
+    int rc = -1;
 
-    if (!dir || !name || file_mkdirs(dir, err))
-        goto done;
-    if (plot->n_series < 1) {
-        err_set(err, ERR_INPUT, "%s: nothing to plot", base);
-        goto done;
-    }
-    put_data(&data, plot);
-    put_script(&script, plot, path_base(base));
-    if (write_beside(base, ".dat", &data, err) || write_beside(base, ".gp", &script, err))
-        goto done;
-    rc = run_gnuplot(dir, name, err);
-done:
-    strbuf_release(&script);
-    strbuf_release(&data);
+    if (dir && name && !file_mkdirs(dir, err) && !write_beside(base, ".dat", data, err) &&
+        !write_beside(base, ".gp", script, err))
+        rc = run_gnuplot(dir, name, err);
     free(name);
     free(dir);
     return rc;
 }
 
-/* One line of the table: ours with a band of one std, or the paper's. False if it has no
- * point. */
-static bool row_series(const struct table *t, int64_t row, bool paper,
-                       struct plot_series *s)
+int plot_write(const struct plot *plot, const char *base, struct err *err)
 {
-    int64_t n = t->cols.n, shown = 0;
-    double *v = arena_alloc(t->arena, 3 * n * (int64_t)sizeof(*v));
-
-    if (!v)
-        return false;
-    for (int64_t c = 0; c < n; c++) {
-        const struct table_cell *cell = table_cell(t, row, c);
-        v[c] = t->cols.v[c].x;
-        v[n + c] = paper ? cell->paper : cell->mean;
-        v[2 * n + c] = paper ? (double)NAN : cell->std;
-        shown += isfinite(v[c]) && isfinite(v[n + c]);
-    }
-    *s = (struct plot_series){t->rows.v[row].name, n, v, v + n, v + 2 * n, paper};
-    if (paper)
-        s->name = arena_printf(t->arena, "%s, paper", t->rows.v[row].name);
-    return shown > 0 && s->name;
-}
-
-/* "heads pruned (%)" from a name and a unit. */
-static const char *axis_label(const struct table *t, const char *given, const char *name,
-                              const char *unit)
-{
-    if (given || !name)
-        return given ? given : "";
-    return unit ? arena_printf(t->arena, "%s (%s)", name, unit) : name;
-}
-
-int table_plot(const struct table *t, const char *base, struct err *err)
-{
-    struct plot plot = {t->plot_title, NULL, NULL, 0, NULL};
-    struct plot_series *s;
+    struct strbuf data = STRBUF_INIT, script = STRBUF_INIT;
     int rc;
 
-    if (!t->cell)
-        BUG("table_plot before table_fill");
-    for (int64_t c = 0; c < t->cols.n; c++) {
-        if (isnan(t->cols.v[c].x))
-            return err_set(
-                err, ERR_INPUT,
-                "column \"%s\" is no number; a plot needs \"columns\" over a variable "
-                "with numbers",
-                t->cols.v[c].name);
-    }
-    s = mem_new(2 * t->rows.n, sizeof(*s), err);
-    if (!s)
-        return -1;
-    for (int64_t r = 0; r < t->rows.n; r++)
-        plot.n_series += row_series(t, r, false, &s[plot.n_series]);
-    for (int64_t r = 0; r < t->rows.n; r++)
-        plot.n_series += row_series(t, r, true, &s[plot.n_series]);
-    plot.series = s;
-    plot.x_label = axis_label(
-        t, t->plot_x, t->cols.name ? t->cols.name : t->cols.variable, t->cols.unit);
-    plot.y_label = axis_label(t, t->plot_y, t->metric, t->unit);
-    rc = arena_failed(t->arena, err) ? -1 : plot_write(&plot, base, err);
-    free(s);
+    if (plot->n_series < 1)
+        return err_set(err, ERR_INPUT, "%s: nothing to plot", base);
+    put_data(&data, plot);
+    put_script(&script, plot, path_base(base));
+    rc = plot_finish(base, &data, &script, err);
+    strbuf_release(&script);
+    strbuf_release(&data);
     return rc;
 }

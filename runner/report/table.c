@@ -305,12 +305,36 @@ static int read_paper(struct reader *r, const struct json *root, struct err *err
     return 0;
 }
 
+static void read_mark(struct reader *r, const struct json *root)
+{
+    static const char *const known[] = {"metric", "below", NULL};
+    const struct json *v = member(r, root, "mark", JSON_OBJECT);
+
+    if (!v)
+        return;
+    check_keys(r, v, known);
+    r->t->mark = text_of(r, v, "metric", NULL);
+    r->t->mark_below = number_of(r, v, "below", 0);
+    if (!r->t->mark)
+        json_error(r->doc, v, r->diags, "\"mark\" needs a \"metric\"");
+}
+
+static void read_kind(struct reader *r, const struct json *plot)
+{
+    const char *kind = text_of(r, plot, "kind", "lines");
+
+    r->t->plot_map = strcmp(kind, "map") == 0;
+    if (!r->t->plot_map && strcmp(kind, "lines") != 0)
+        json_error(r->doc, json_get(plot, "kind"), r->diags,
+                   "\"kind\" is \"%s\"; it must be \"lines\" or \"map\"", kind);
+}
+
 static int read_root(struct reader *r, struct err *err)
 {
     static const char *const known[] = {"table", "title",   "spec",  "stage", "metric",
                                         "rows",  "columns", "seeds", "scale", "digits",
-                                        "unit",  "paper",   "plot",  NULL};
-    static const char *const in_plot[] = {"title", "x", "y", NULL};
+                                        "unit",  "paper",   "plot",  "mark",  NULL};
+    static const char *const in_plot[] = {"title", "x", "y", "kind", NULL};
     const struct json *root = json_root(r->doc), *plot;
     struct table *t = r->t;
     const char *spec;
@@ -349,6 +373,8 @@ static int read_root(struct reader *r, struct err *err)
     t->plot_title = text_of(r, plot, "title", t->title);
     t->plot_x = text_of(r, plot, "x", NULL);
     t->plot_y = text_of(r, plot, "y", NULL);
+    read_kind(r, plot);
+    read_mark(r, root);
     read_axis(r, &t->rows, json_get(root, "rows"), "rows");
     read_axis(r, &t->cols, json_get(root, "columns"), "columns");
     read_seeds(r, root);
@@ -362,25 +388,30 @@ static const char *first_of(const char *a, const char *b, const char *c)
 
 static const struct item any_item;
 
+static void add_want(struct table *t, const char *stage, const char *metric)
+{
+    for (int64_t k = 0; k < t->n_wants; k++) {
+        const struct want *o = &t->want[k];
+        if ((o->stage == stage || same(o->stage, stage)) &&
+            (o->metric == metric || same(o->metric, metric)))
+            return;
+    }
+    t->want[t->n_wants++] = (struct want){stage, metric};
+}
+
 /* Distinct (stage, metric) over all cells; an axis whose values come later counts as one
  * item of any. */
 static void collect_wants(struct table *t)
 {
     int64_t rows = t->rows.n ? t->rows.n : 1, cols = t->cols.n ? t->cols.n : 1;
-    t->want = arena_zalloc(t->arena, rows * cols * (int64_t)sizeof(*t->want));
+    t->want = arena_zalloc(t->arena, 2 * rows * cols * (int64_t)sizeof(*t->want));
     for (int64_t i = 0; i < rows * cols && t->want; i++) {
         const struct item *r = t->rows.n ? &t->rows.v[i / cols] : &any_item;
         const struct item *c = t->cols.n ? &t->cols.v[i % cols] : &any_item;
-        struct want w = {first_of(c->stage, r->stage, t->stage),
-                         first_of(c->metric, r->metric, t->metric)};
-        bool found = false;
-        for (int64_t k = 0; k < t->n_wants && !found; k++) {
-            const struct want *o = &t->want[k];
-            found = (o->stage == w.stage || same(o->stage, w.stage)) &&
-                    (o->metric == w.metric || same(o->metric, w.metric));
-        }
-        if (!found)
-            t->want[t->n_wants++] = w;
+        const char *stage = first_of(c->stage, r->stage, t->stage);
+        add_want(t, stage, first_of(c->metric, r->metric, t->metric));
+        if (t->mark)
+            add_want(t, stage, t->mark);
     }
 }
 

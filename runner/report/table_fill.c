@@ -27,11 +27,16 @@ static bool item_takes(const struct item *it, const struct observation *o)
     return true;
 }
 
+static const char *cell_metric(const struct table *t, const struct item *r,
+                               const struct item *c)
+{
+    return c->metric ? c->metric : r->metric ? r->metric : t->metric;
+}
+
 static bool cell_takes(const struct table *t, const struct item *r, const struct item *c,
-                       const struct observation *o)
+                       const char *metric, const struct observation *o)
 {
     const char *stage = c->stage ? c->stage : r->stage ? r->stage : t->stage;
-    const char *metric = c->metric ? c->metric : r->metric ? r->metric : t->metric;
     return (!stage || same(stage, o->stage)) && (!metric || same(metric, o->metric)) &&
            item_takes(r, o) && item_takes(c, o);
 }
@@ -153,15 +158,26 @@ static int cell_add(struct table *t, struct table_cell *cell, const char **seed_
     return 0;
 }
 
+/* Is the mark of this run, selected as the cell is, below the bound? */
+static bool is_marked(const struct table *t, const struct item *r, const struct item *c,
+                      const char *run, const struct observation *obs, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++)
+        if (same(obs[i].run_id, run) && cell_takes(t, r, c, t->mark, &obs[i]))
+            return obs[i].x < t->mark_below;
+    return false;
+}
+
 static int fill_cell(struct table *t, const struct item *r, const struct item *c,
                      struct table_cell *cell, const struct observation *obs, int64_t n,
                      const char **seed_run, struct err *err)
 {
+    const char *metric = cell_metric(t, r, c);
     int64_t room = 1, found = 0;
 
     memset(seed_run, 0, (size_t)t->n_seeds * sizeof(*seed_run));
     for (int64_t i = 0; i < n; i++)
-        room += cell_takes(t, r, c, &obs[i]);
+        room += cell_takes(t, r, c, metric, &obs[i]);
     cell->run = arena_zalloc(t->arena, room * (int64_t)sizeof(*cell->run));
     cell->x = arena_zalloc(t->arena, room * (int64_t)sizeof(*cell->x));
     if (arena_failed(t->arena, err))
@@ -169,7 +185,7 @@ static int fill_cell(struct table *t, const struct item *r, const struct item *c
     cell->state = CELL_OK;
     for (int64_t i = 0; i < n; i++) {
         if (isnan(obs[i].x) || !seed_wanted(t, obs[i].seed) ||
-            !cell_takes(t, r, c, &obs[i]))
+            !cell_takes(t, r, c, metric, &obs[i]))
             continue;
         if (cell_add(t, cell, seed_run, &obs[i], r->name, c->name, err))
             return -1;
@@ -185,6 +201,8 @@ static int fill_cell(struct table *t, const struct item *r, const struct item *c
     cell->std = stats_std(cell->x, cell->n);
     cell->interval95 = stats_interval95(cell->x, cell->n);
     cell->paper = paper_figure(t, r, c);
+    for (int64_t i = 0; i < cell->n && t->mark; i++)
+        cell->marked += is_marked(t, r, c, cell->run[i], obs, n);
     return 0;
 }
 

@@ -39,7 +39,10 @@ struct table {
     const char *paper_name;
     bool paper_keys_are_rows;
     double paper_scale;
+    const char *mark; /* metric, or NULL */
+    double mark_below;
     const char *plot_title, *plot_x, *plot_y;
+    bool plot_map;
     struct want {
         const char *stage, *metric;
     } * want;

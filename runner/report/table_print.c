@@ -95,6 +95,9 @@ static void put_cell(struct strbuf *out, const struct table *t,
         put_fixed(out, t->digits, c->std);
     }
     strbuf_printf(out, " (%lld)", (long long)c->n);
+    if (c->marked)
+        strbuf_puts(out, c->marked == c->n ? (latex ? "$^{\\dagger}$" : "†")
+                                           : (latex ? "$^{(\\dagger)}$" : "(†)"));
     strbuf_puts(out, c->state == CELL_PARTIAL ? (latex ? "$^{*}$" : "\\*")
                      : c->state == CELL_STALE ? "!"
                                               : "");
@@ -146,6 +149,20 @@ static void put_row(struct strbuf *out, const struct table *t, int64_t row, bool
     }
 }
 
+static void put_mark(struct strbuf *out, const struct table *t, bool latex)
+{
+    const char *name = t->mark ? strrchr(t->mark, '/') : NULL;
+
+    if (!t->mark)
+        return;
+    strbuf_puts(out, latex ? " $\\dagger$: " : " †: ");
+    put_text(out, latex, name ? name + 1 : t->mark);
+    strbuf_puts(out, latex ? " $<$ " : " < ");
+    strbuf_double(out, t->mark_below);
+    strbuf_puts(out, latex ? " in every run, ($\\dagger$): in some."
+                           : " in every run, (†): in some.");
+}
+
 /* What the numbers are, and what the marks that occur mean. */
 static void put_legend(struct strbuf *out, const struct table *t, bool latex)
 {
@@ -171,6 +188,7 @@ static void put_legend(struct strbuf *out, const struct table *t, bool latex)
         put_text(out, latex, t->paper_name);
     }
     strbuf_puts(out, ".");
+    put_mark(out, t, latex);
     if (count[CELL_MISSING])
         strbuf_printf(out, " missing: no run (%lld).", (long long)count[CELL_MISSING]);
     if (count[CELL_PARTIAL])
@@ -181,6 +199,17 @@ static void put_legend(struct strbuf *out, const struct table *t, bool latex)
     strbuf_putc(out, '\n');
 }
 
+/* What the rows and the columns are: "layer / head". */
+static void put_corner(struct strbuf *out, const struct table *t, bool latex)
+{
+    const char *rows = t->rows.name ? t->rows.name : t->rows.variable;
+    const char *cols = t->cols.name ? t->cols.name : t->cols.variable;
+
+    put_text(out, latex, rows ? rows : "");
+    strbuf_puts(out, rows && cols ? " / " : "");
+    put_text(out, latex, cols ? cols : "");
+}
+
 static void print_md(struct strbuf *out, const struct table *t)
 {
     if (*t->title) {
@@ -189,7 +218,7 @@ static void print_md(struct strbuf *out, const struct table *t)
         strbuf_puts(out, "**\n\n");
     }
     strbuf_puts(out, "| ");
-    put_md(out, t->cols.name ? t->cols.name : t->cols.variable ? t->cols.variable : "");
+    put_corner(out, t, false);
     for (int64_t c = 0; c < t->cols.n; c++) {
         strbuf_puts(out, " | ");
         put_md(out, t->cols.v[c].name);
@@ -210,9 +239,7 @@ static void print_latex(struct strbuf *out, const struct table *t)
     for (int64_t c = 0; c < t->cols.n; c++)
         strbuf_putc(out, 'r');
     strbuf_puts(out, "}\n\\hline\n");
-    put_latex(out, t->cols.name       ? t->cols.name
-                   : t->cols.variable ? t->cols.variable
-                                      : "");
+    put_corner(out, t, true);
     for (int64_t c = 0; c < t->cols.n; c++) {
         strbuf_puts(out, " & ");
         put_latex(out, t->cols.v[c].name);
@@ -237,8 +264,9 @@ static void put_number(struct strbuf *out, double x)
 
 static void print_csv(struct strbuf *out, const struct table *t)
 {
-    strbuf_puts(out,
-                "row,column,state,n,wanted,mean,std,interval95,paper,difference,runs\n");
+    strbuf_puts(
+        out,
+        "row,column,state,n,wanted,mean,std,interval95,paper,difference,marked,runs\n");
     for (int64_t i = 0; i < t->rows.n * t->cols.n; i++) {
         const struct table_cell *c = &t->cell[i];
         put_csv(out, t->rows.v[i / t->cols.n].name);
@@ -251,7 +279,7 @@ static void print_csv(struct strbuf *out, const struct table *t)
         put_number(out, c->interval95);
         put_number(out, c->paper);
         put_number(out, c->mean - c->paper);
-        strbuf_putc(out, ',');
+        strbuf_printf(out, ",%lld,", (long long)c->marked);
         for (int64_t k = 0; k < c->n; k++)
             strbuf_printf(out, "%s%.10s", k ? " " : "", c->run[k]);
         strbuf_putc(out, '\n');
@@ -284,6 +312,10 @@ static void json_cell(struct json_writer *w, const struct table *t, int64_t i)
     for (int k = 0; k < 5; k++) {
         json_member(w, numbers[k].key);
         json_num(w, numbers[k].x);
+    }
+    if (t->mark) {
+        json_member(w, "marked");
+        json_i64(w, c->marked);
     }
     json_member(w, "values");
     json_array(w);

@@ -215,6 +215,122 @@ static void a_plot_is_written_with_its_script(void **state)
     table_free(t);
 }
 
+/* Two runs of scores by layer and head, as observe() gives them. */
+static void invent_scores(struct observation *obs)
+{
+    static const char *const dims[] = {"layer", "head"};
+    static const char *const at[4][2] = {{"0", "0"}, {"0", "1"}, {"1", "0"}, {"1", "1"}};
+    static const double drop[4] = {0.1, -0.02, 0, 0.03}, p[4] = {0.001, 0.5, 1, 0.02};
+    for (int i = 0; i < 16; i++) {
+        int cell = i % 4, seed = i / 4 % 2 + 1, mark = i / 8;
+        obs[i] =
+            (struct observation){.stage = "alone",
+                                 .metric = mark ? "/scores/p_value" : "/scores/ablation",
+                                 .n_vars = 2,
+                                 .var = dims,
+                                 .value = at[cell],
+                                 .seed = (uint64_t)seed,
+                                 .x = mark ? p[cell] / seed : drop[cell],
+                                 .run_id = seed == 1 ? "run1" : "run2"};
+    }
+}
+
+static struct table *scores_table(struct err *err)
+{
+    struct observation obs[16];
+    struct table *t = NULL;
+    assert_ok(
+        table_parse(
+            &t,
+            "{\"table\": 1, \"stage\": \"alone\", \"metric\": \"/scores/ablation\", "
+            "\"rows\": {\"variable\": \"layer\"}, \"columns\": {\"variable\": \"head\"}, "
+            "\"scale\": 100, \"mark\": {\"metric\": \"/scores/p_value\", \"below\": "
+            "0.015}, "
+            "\"plot\": {\"kind\": \"map\"}}",
+            "t.json", ".", err),
+        err);
+    assert_int_equal(table_want_count(t), 2);
+    invent_scores(obs);
+    assert_ok(table_fill(t, obs, 16, err), err);
+    return t;
+}
+
+static void an_array_is_a_table_and_small_p_values_get_a_dagger(void **state)
+{
+    (void)state;
+    struct err err = ERR_INIT;
+    struct strbuf out = STRBUF_INIT;
+    struct table *t = scores_table(&err);
+    assert_int_equal(table_rows(t), 2);
+    assert_int_equal(table_cols(t), 2);
+    assert_int_equal(table_cell(t, 0, 0)->marked, 2);
+    assert_int_equal(table_cell(t, 0, 1)->marked, 0);
+    assert_int_equal(table_cell(t, 1, 1)->marked, 1);
+    assert_ok(table_print(t, TABLE_MD, &out, &err), &err);
+    assert_non_null(strstr(strbuf_text(&out), "| layer / head | 0 | 1 |"));
+    assert_non_null(
+        strstr(strbuf_text(&out), "| 0 | 10.0 ± 0.0 (2)† | -2.0 ± 0.0 (2) |"));
+    assert_non_null(
+        strstr(strbuf_text(&out), "| 1 | 0.0 ± 0.0 (2) | 3.0 ± 0.0 (2)(†) |"));
+    assert_non_null(strstr(strbuf_text(&out), "†: p_value < 0.015 in every run"));
+    strbuf_release(&out);
+    table_free(t);
+}
+
+static void a_map_is_drawn(void **state)
+{
+    (void)state;
+    struct err err = ERR_INIT;
+    char path[160], *text = NULL;
+    int64_t len;
+    if (system("gnuplot --version > /dev/null 2>&1") != 0) {
+        print_message("gnuplot is not installed\n");
+        skip();
+    }
+    struct table *t = scores_table(&err);
+    snprintf(path, sizeof(path), "%s/map", scratch());
+    assert_ok(table_plot(t, path, &err), &err);
+    snprintf(path, sizeof(path), "%s/map.dat", scratch());
+    assert_ok(file_read(&text, &len, path, 1 << 20, &err), &err);
+    assert_non_null(strstr(text, "0 0 10 \"10.0†\""));
+    assert_non_null(strstr(text, "1 1 3 \"3.0(†)\""));
+    snprintf(path, sizeof(path), "%s/map.png", scratch());
+    assert_true(file_size(path) > 1000);
+    free(text);
+    table_free(t);
+    if (!getenv("KEEP_PLOT"))
+        assert_ok(file_remove(scratch(), &err), &err);
+}
+
+/* 0.99 +- 0.1 is no accuracy: a band ends where the values can go. */
+static void a_band_ends_at_the_metrics_bounds(void **state)
+{
+    (void)state;
+    struct err err = ERR_INIT;
+    char path[160], *text = NULL;
+    int64_t len;
+    double x[] = {0, 1}, y[] = {99, 1}, sd[] = {10, 10};
+    struct plot_series s = {"a", 2, x, y, sd, false};
+    struct plot plot = {.title = "t",
+                        .x_label = "x",
+                        .y_label = "y",
+                        .n_series = 1,
+                        .series = &s,
+                        .high = 100};
+    if (system("gnuplot --version > /dev/null 2>&1") != 0) {
+        print_message("gnuplot is not installed\n");
+        skip();
+    }
+    snprintf(path, sizeof(path), "%s/bounds", scratch());
+    assert_ok(plot_write(&plot, path, &err), &err);
+    snprintf(path, sizeof(path), "%s/bounds.dat", scratch());
+    assert_ok(file_read(&text, &len, path, 1 << 20, &err), &err);
+    assert_non_null(strstr(text, "0 99 89 100\n"));
+    assert_non_null(strstr(text, "1 1 0 11\n"));
+    free(text);
+    assert_ok(file_remove(scratch(), &err), &err);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -225,6 +341,9 @@ int main(void)
         cmocka_unit_test(bad_declarations_name_all_places),
         cmocka_unit_test(the_papers_figures_stand_beside),
         cmocka_unit_test(a_plot_is_written_with_its_script),
+        cmocka_unit_test(an_array_is_a_table_and_small_p_values_get_a_dagger),
+        cmocka_unit_test(a_map_is_drawn),
+        cmocka_unit_test(a_band_ends_at_the_metrics_bounds),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

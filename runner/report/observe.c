@@ -1,0 +1,194 @@
+/*
+ * Observations: what the sealed runs of a plan say, one by one.
+ *
+ * A job serves many points (its variables are a part of theirs), so its numbers are read
+ * once and observed at each of them.
+ */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "retort/report.h"
+#include "retort/spec.h"
+
+/* What is wanted of a job, read. */
+struct reading {
+    int64_t job;
+    int64_t n; /* numbers */
+    double *x;
+    int rank; /* 0: one number */
+    int64_t size[RANK_MAX];
+    const char *dim[RANK_MAX];
+};
+
+struct observer {
+    struct observations *out;
+    const struct plan *plan;
+    struct store *store;
+    const char *stage, *metric;
+    struct reading *read;
+    int64_t n_read, capacity;
+    struct err *err;
+};
+
+static int read_metric(struct reading *r, struct run *run, const char *metric,
+                       struct arena *arena)
+{
+    struct err none = ERR_INIT;
+    struct series s;
+
+    r->x = arena_alloc(arena, (int64_t)sizeof *r->x);
+    if (!r->x)
+        return -1;
+    if (run_series_find(run, metric, &s, &none) || s.n == 0)
+        return 0;
+    r->n = 1;
+    *r->x = s.value[s.n - 1];
+    return 0;
+}
+
+static int read_array(struct reading *r, struct run *run, const char *path,
+                      struct arena *arena)
+{
+    struct artifact *a = run_artifact(run);
+    struct err none = ERR_INIT;
+    struct array v;
+
+    if (a->array(a->ctx, path, &v, &none))
+        return 0;
+    r->rank = v.shape.rank;
+    for (int i = 0; i < v.shape.rank; i++) {
+        r->size[i] = v.shape.dim[i];
+        r->dim[i] =
+            v.dim[i] ? arena_strdup(arena, v.dim[i]) : arena_printf(arena, "axis%d", i);
+    }
+    r->n = shape_count(v.shape);
+    r->x = arena_alloc(arena, (r->n + 1) * (int64_t)sizeof *r->x);
+    if (r->x)
+        dtype_convert(r->x, DT_F64, v.data, v.dtype, r->n);
+    return r->x ? 0 : -1;
+}
+
+/* The numbers of a job, from memory if they were read before; NULL with err. */
+static const struct reading *reading_of(struct observer *o, int64_t job)
+{
+    struct reading r = {.job = job};
+    struct run *run = NULL;
+    struct err none = ERR_INIT;
+    int rc = 0;
+
+    for (int64_t i = 0; i < o->n_read; i++)
+        if (o->read[i].job == job)
+            return &o->read[i];
+    if (o->plan->job[job].state == JOB_CACHED &&
+        !run_open(&run, o->store, o->plan->job[job].id, false, &none))
+        rc = (*o->metric == '/' ? read_array : read_metric)(&r, run, o->metric,
+                                                            o->out->arena);
+    run_close(run);
+    if (rc)
+        arena_failed(o->out->arena, o->err);
+    if (rc || mem_grow((void **)&o->read, o->n_read, &o->capacity, sizeof r, o->err))
+        return NULL;
+    o->read[o->n_read] = r;
+    return &o->read[o->n_read++];
+}
+
+static int add_observation(struct observer *o, const struct observation *x)
+{
+    struct observations *out = o->out;
+
+    if (mem_grow((void **)&out->v, out->n, &out->capacity, sizeof *out->v, o->err))
+        return -1;
+    out->v[out->n++] = *x;
+    return 0;
+}
+
+/* Element i of an array: its indices are variables of the observation. */
+static int add_element(struct observer *o, struct observation x, const struct reading *r,
+                       int64_t i)
+{
+    struct arena *arena = o->out->arena;
+    int64_t n = x.n_vars + r->rank, at = i;
+    const char **var = arena_alloc(arena, n * (int64_t)sizeof *var);
+    const char **value = arena_alloc(arena, n * (int64_t)sizeof *value);
+
+    if (!var || !value)
+        return arena_failed(arena, o->err);
+    for (int64_t k = 0; k < x.n_vars; k++) {
+        var[k] = x.var[k];
+        value[k] = x.value[k];
+    }
+    for (int d = r->rank - 1; d >= 0; d--) {
+        var[x.n_vars + d] = r->dim[d];
+        value[x.n_vars + d] = arena_printf(arena, "%lld", (long long)(at % r->size[d]));
+        at /= r->size[d];
+    }
+    x.n_vars = n;
+    x.var = var;
+    x.value = value;
+    x.x = r->x[i];
+    return arena_failed(arena, o->err) ? -1 : add_observation(o, &x);
+}
+
+static int observe_point(struct observer *o, const struct point *pt, int64_t job)
+{
+    const struct job *j = &o->plan->job[job];
+    const struct reading *r = reading_of(o, job);
+    struct observation x = {
+        .stage = o->stage,
+        .metric = o->metric,
+        .label = pt->label,
+        .n_vars = pt->n_vars,
+        .var = pt->var,
+        .value = pt->value,
+        .seed = pt->seed,
+        .x = (double)NAN,
+        .run_id = j->state == JOB_CACHED ? j->id : NULL,
+    };
+
+    if (!r)
+        return -1;
+    if (r->rank == 0 && r->n == 1)
+        x.x = *r->x;
+    if (r->rank == 0)
+        return add_observation(o, &x);
+    for (int64_t i = 0; i < r->n; i++)
+        if (add_element(o, x, r, i))
+            return -1;
+    return 0;
+}
+
+int observe(struct observations *out, const struct plan *plan, struct store *store,
+            const char *stage, const char *metric, struct err *err)
+{
+    struct observer o = {.out = out,
+                         .plan = plan,
+                         .store = store,
+                         .stage = stage,
+                         .metric = metric,
+                         .err = err};
+    int64_t stages = spec_stage_count(plan->spec);
+    int rc = -1;
+
+    if (!out->arena && !(out->arena = arena_new(err)))
+        return -1;
+    for (int64_t p = 0; p < spec_point_count(plan->spec); p++)
+        for (int64_t s = 0; s < stages; s++) {
+            int64_t job = plan->of[p * stages + s];
+            if (job < 0 || strcmp(spec_stage_name(plan->spec, s), stage) != 0)
+                continue;
+            if (observe_point(&o, spec_point(plan->spec, p), job))
+                goto done;
+        }
+    rc = 0;
+done:
+    free(o.read);
+    return rc;
+}
+
+void observations_release(struct observations *o)
+{
+    free(o->v);
+    arena_free(o->arena);
+    *o = (struct observations){NULL, 0, 0, NULL};
+}

@@ -1,0 +1,20 @@
+/* What the pictures (plot.c, plot_map.c) share. */
+#ifndef RETORT_RUNNER_REPORT_PLOT_IMPL_H
+#define RETORT_RUNNER_REPORT_PLOT_IMPL_H
+
+#include "retort/report.h"
+
+/* A gnuplot string: single quotes doubled, control characters left out. */
+void plot_quoted(struct strbuf *out, const char *s);
+/* The beginning of a script: data's name, title, labels. */
+void plot_head(struct strbuf *out, const char *name, const char *title,
+               const char *x_label, const char *y_label);
+/* The end of a script: what `put` writes, for each kind of file; the variable `text`
+ * holds its size of letters. */
+void plot_outputs(struct strbuf *out, const char *name,
+                  void (*put)(struct strbuf *out, const void *what), const void *what);
+/* Writes BASE.dat and BASE.gp and runs gnuplot on them. */
+int plot_finish(const char *base, const struct strbuf *data, const struct strbuf *script,
+                struct err *err);
+
+#endif
