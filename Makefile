@@ -69,6 +69,13 @@ $(BUILD)/tests/%: tests/%.c $(BUILD)/libretort.a
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -Itests -Wno-missing-prototypes -MMD -MP -MF $@.d $(LDFLAGS) -o $@ $< \
 	    $(BUILD)/libretort.a $(LIBS) -lcmocka
+
+# The benchmark is one program of several files.
+BENCH := $(wildcard tests/bench/*.c)
+$(BUILD)/tests/bench/bench: $(BENCH) tests/bench/bench.h $(BUILD)/libretort.a
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $(BENCH) $(BUILD)/libretort.a $(LIBS)
+
 tests: all $(TESTBIN) ## build the tests
 
 packages: ## install the Debian packages that are missing
@@ -92,7 +99,7 @@ check-tsan: ## pool and store under the thread sanitizer
 	$(BUILD)-tsan/tests/unit/test_pool
 	$(BUILD)-tsan/tests/unit/test_store
 
-bench: all ## speed beside PyTorch, in one run
+bench: all $(BUILD)/tests/bench/bench ## speed beside PyTorch, in one run
 	@sh tools/bench.sh '$(BUILD)'
 
 lint: ## layout, warnings of gcc and clang, who includes and calls whom, scripts, manual

@@ -1,0 +1,31 @@
+#!/bin/sh
+# Retort's speed beside PyTorch's, in one run: bench.sh BUILD. Results in BUILD/bench.json, as a page in
+# BUILD/performance.md (BENCH_PAGE=docs/performance.md names another).
+#
+# BENCH=quick takes about a minute, the default a few, BENCH=full an hour; BENCH_ONLY=text picks cases by their name.
+# The peer needs Python with PyTorch and transformers: RETORT_PYTHON, or an environment made in BUILD. Without
+# network or Python the figures of Retort and its share of the limit stand alone.
+set -eu
+build=$1
+bench=$build/tests/bench/bench
+folder=$build/bench
+mkdir -p "$folder"
+
+peer() { # prints a Python that has what the peer needs; else says why there is none
+    if [ -n "${RETORT_PYTHON-}" ]; then echo "$RETORT_PYTHON"; return; fi
+    venv=$build/venv
+    if ! "$venv/bin/python" -c 'import torch, transformers' 2>/dev/null; then
+        echo "Making an environment for the peer in $venv ..." >&2
+        python3 -m venv "$venv" >&2 &&
+            "$venv/bin/pip" install -q --disable-pip-version-check torch==2.13.0 \
+                --index-url https://download.pytorch.org/whl/cpu --extra-index-url https://pypi.org/simple >&2 &&
+            "$venv/bin/pip" install -q --disable-pip-version-check -r tests/parity/requirements.txt >&2 ||
+            { echo "No peer: Python or the network is missing." >&2; return; }
+    fi
+    echo "$venv/bin/python"
+}
+
+python=$(peer)
+"$bench" run "$folder" "$build/bench.json" ${python:+"$python"}
+"$bench" report "$build/bench.json" "${BENCH_PAGE:-$build/performance.md}"
+echo "Results: $build/bench.json, ${BENCH_PAGE:-$build/performance.md}"
