@@ -7,6 +7,8 @@
 # network or Python the figures of Retort and its share of the limit stand alone.
 set -eu
 build=$1
+# Real data and checkpoints, where they lie beside the project.
+if [ -z "${RETORT_SHARED-}" ] && [ -d ../shared ]; then RETORT_SHARED=$(cd ../shared && pwd); export RETORT_SHARED; fi
 bench=$build/tests/bench/bench
 folder=$build/bench
 mkdir -p "$folder"

@@ -65,9 +65,21 @@ static const struct kind *find_kind(const char *name)
     return NULL;
 }
 
+/* A folder of the real things, or false. */
+static bool real_dir(char *path, size_t size, const char *kind, const char *name)
+{
+    const char *dir = getenv("RETORT_SHARED");
+
+    snprintf(path, size, "%s/%s/%s", dir ? dir : "", kind, name);
+    return dir && file_is_dir(path);
+}
+
 static const struct task *task_of(const struct kind *k)
 {
-    return k->task && getenv("RETORT_SHARED") ? task_find(k->task) : &k->drawn;
+    char dir[1024];
+
+    return k->task && real_dir(dir, sizeof dir, "data", "glue") ? task_find(k->task)
+                                                                : &k->drawn;
 }
 
 /* ---- the model --------------------------------------------------------------------- */
@@ -76,16 +88,11 @@ int bench_model(struct model **out, const struct bench_case *c, const struct tas
                 bool *real, struct err *err)
 {
     const struct bench_shape *s = bench_shape(c->model);
-    const char *dir = getenv("RETORT_SHARED");
     struct hf_config cfg;
     char path[1024];
 
     *task = task_of(find_kind(c->data));
-    *real = false;
-    if (dir) {
-        snprintf(path, sizeof path, "%s/models/%s", dir, s->folder);
-        *real = file_is_dir(path);
-    }
+    *real = real_dir(path, sizeof path, "models", s->folder);
     if (*real)
         return model_load(out, path, head_for_task(*task), (*task)->labels, 1, err);
     hf_config_defaults(&cfg);
@@ -100,6 +107,11 @@ int bench_model(struct model **out, const struct bench_case *c, const struct tas
     cfg.dropout = cfg.attention_dropout = 0.1;
     cfg.classifier_dropout = -1;
     cfg.init_range = 0.02;
+    cfg.lower_case = true;
+    for (int64_t l = 0; l < s->layers; l++) {
+        cfg.heads_kept[l] = s->heads;
+        cfg.ffn_kept[l] = s->ffn;
+    }
     return model_random(out, &cfg, NULL, 0, head_for_task(*task), (*task)->labels, 1,
                         err);
 }
@@ -199,7 +211,7 @@ int bench_data(struct dataset **out, const struct bench_case *c,
     *real = task != &k->drawn && model->tok;
     if (!*real)
         return draw_data(out, k, bench_examples(c), err);
-    snprintf(dir, sizeof dir, "%s/data/glue", getenv("RETORT_SHARED"));
+    real_dir(dir, sizeof dir, "data", "glue");
     src.dir = dir;
     raw = examples_new(err);
     if (!raw)
