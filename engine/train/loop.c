@@ -144,7 +144,7 @@ static const int64_t *order_of(struct loop *lp, int64_t epoch)
 
 /* Forward and backward of one micro-batch; its loss. */
 static int micro_batch(struct loop *lp, const int64_t *pick, int64_t n, float share,
-                       double *loss)
+                       struct snapshot *snap, double *loss)
 {
     struct stage *st = lp->st;
     struct batch batch;
@@ -158,7 +158,9 @@ static int micro_batch(struct loop *lp, const int64_t *pick, int64_t n, float sh
     pass_begin(&pass, lp->tape, lp->model, &batch, TAPE_TRAIN, 0);
     pass.seed = st->seed;
     pass.step = lp->at.step;
+    snapshot_tap(snap, &pass);
     out = model_forward(&pass);
+    snapshot_pass(snap, &pass, &out, lp->data);
     l = lp->hooks && lp->hooks->loss ? lp->hooks->loss(lp->hooks->ctx, &pass, &out)
                                      : model_loss(&pass, &out, NULL);
     tape_backward(lp->tape, l, share);
@@ -169,28 +171,37 @@ static int micro_batch(struct loop *lp, const int64_t *pick, int64_t n, float sh
     return 0;
 }
 
+/* Sums the gradients of the step's micro-batches; its mean loss. */
+static int gradients(struct loop *lp, int64_t from, int64_t to, double *loss)
+{
+    const int64_t *order = order_of(lp, lp->at.step / lp->per_epoch);
+    struct snapshot *snap = snapshot_begin(lp->st, lp->at.step);
+
+    *loss = 0;
+    if (!order)
+        err_set(&lp->st->err, ERR_MEMORY, "no memory for the order of an epoch");
+    optimizer_zero_grad(&lp->optim, lp->st->pool);
+    for (int64_t i = from; i < to && !stage_failed(lp->st); i += lp->opt->batch) {
+        int64_t n = i + lp->opt->batch < to ? lp->opt->batch : to - i;
+        micro_batch(lp, order + i, n, (float)n / (float)(to - from), snap, loss);
+    }
+    snapshot_params(snap, &lp->optim);
+    snapshot_end(snap);
+    return stage_done(lp->st);
+}
+
 static int train_step(struct loop *lp)
 {
     struct stage *st = lp->st;
     const struct train_options *o = lp->opt;
-    int64_t step = lp->at.step, epoch = step / lp->per_epoch;
-    int64_t from = step % lp->per_epoch * o->batch * o->accumulate;
-    int64_t to = from + o->batch * o->accumulate < lp->data->n
-                     ? from + o->batch * o->accumulate
-                     : lp->data->n;
-    const int64_t *order = order_of(lp, epoch);
-    double loss = 0, norm,
-           lr = schedule_lr((enum schedule)o->schedule, o->lr, step, lp->warmup,
-                            lp->total);
+    int64_t step = lp->at.step, examples = o->batch * o->accumulate;
+    int64_t from = step % lp->per_epoch * examples;
+    int64_t to = from + examples < lp->data->n ? from + examples : lp->data->n;
+    double loss, norm,
+        lr = schedule_lr((enum schedule)o->schedule, o->lr, step, lp->warmup, lp->total);
 
-    if (!order)
-        return err_set(&st->err, ERR_MEMORY, "no memory for the order of an epoch");
-    optimizer_zero_grad(&lp->optim, st->pool);
-    for (int64_t i = from; i < to; i += o->batch) {
-        int64_t n = i + o->batch < to ? o->batch : to - i;
-        if (micro_batch(lp, order + i, n, (float)n / (float)(to - from), &loss))
-            return -1;
-    }
+    if (gradients(lp, from, to, &loss))
+        return -1;
     norm = optimizer_update(&lp->optim, lr, st->pool);
     if (!isfinite(norm) && lp->at.skipped++ == 0)
         stage_note(st, "step %lld: the gradient is not finite; the update is left out",

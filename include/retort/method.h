@@ -54,6 +54,7 @@ struct method {
     size_t options_size;
     const struct input *inputs;
     unsigned outputs; /* bits of enum kind */
+    unsigned records; /* of "record": bits of enum record_kind */
     bool uses_seed;   /* if not, the seed is not in the id, and equal jobs of all seeds
                          merge */
     bool impure;      /* latency, an endpoint: the id holds a nonce */

@@ -114,4 +114,36 @@ const char *task_data_dir(void);
 int task_find_dir(char **out, const struct task *task, const char *data_dir,
                   struct err *err);
 
+/* ---- "record": what runs keep beyond the default (docs/spec.md, retort/record.h) ----
+ */
+
+/* Canonical JSON, as a run keeps it:
+ * {"attention":{"every":500,"examples":8},"weights":100}; {} is the default. */
+void record_write(struct json_writer *w, const struct record_options *r);
+const char *record_text(struct arena *arena,
+                        const struct record_options *r); /* NULL: no memory */
+/* From such a text; NULL is the default. */
+int record_parse(struct record_options *out, const char *text, struct err *err);
+bool record_is_default(const struct record_options *r);
+/* Does a run recorded by `have` hold all that `want` asks for? */
+bool record_covers(const struct record_options *have, const struct record_options *want);
+/* The sparsest that covers both. */
+struct record_options record_join(const struct record_options *a,
+                                  const struct record_options *b);
+/* What is left where a method gives `kinds` (enum record_kind) alone. */
+struct record_options record_mask(const struct record_options *r, unsigned kinds);
+
+/*
+ * Bytes on disk that `r` adds to a run of these sizes: for the forecast of a plan. Comes
+ * to within a few per cent where `tokens` is the mean length of the examples.
+ */
+struct record_facts {
+    int64_t steps;                /* updates; 1 for a stage without steps */
+    int64_t batch;                /* examples of a step; of the split, without steps */
+    double tokens;                /* of one example, on average */
+    int64_t layers, width, heads; /* of the model */
+    int64_t parameters, tensors;  /* its elements, and in how many tensors they lie */
+};
+int64_t record_bytes(const struct record_options *r, const struct record_facts *facts);
+
 #endif

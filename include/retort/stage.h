@@ -12,6 +12,7 @@
 
 #include "retort/model.h"
 #include "retort/option.h"
+#include "retort/record.h"
 #include "retort/task.h"
 
 /* ---- what a run holds: a tree of datasets, attributes and metrics, see docs/store.md
@@ -31,6 +32,12 @@ enum record_class {
     RECORD_ENV,    /* times, hosts: in no digest */
 };
 
+/* One array of a snapshot: its path below /steps/<step>/. */
+struct recorded {
+    const char *path;
+    struct array array;
+};
+
 /*
  * Takes what a stage produces. Paths are absolute in the run: "/tensors/...",
  * "/scores/heads". Each function returns 0 or -1 with err. Data is copied or written
@@ -48,6 +55,10 @@ struct recorder {
                 const char *const *texts, int64_t n, struct err *err);
     /* The tensor at `path` is the one at `origin`, "<run id>:<path>". */
     int (*reference)(void *ctx, const char *path, const char *origin, struct err *err);
+    /* A snapshot, /steps/<step>/... (RECORD_EXTRA): a file of its own beside the run.
+     * Steps rise. NULL where a stage's `record` asks for none. */
+    int (*snapshot)(void *ctx, int64_t step, const struct recorded *list, int64_t n,
+                    struct err *err);
 };
 
 /* ---- reading what another stage made ---- */
@@ -83,10 +94,10 @@ struct stage {
     struct pool *pool;
     struct arena *arena; /* run arena */
     struct recorder rec;
-    struct err err;            /* the first failure */
-    bool want_extra;           /* "record" asks for more than the default: see want() */
-    void *runner;              /* the runner's own */
-    struct stage_owned *owned; /* what stage_release frees */
+    struct err err;               /* the first failure */
+    struct record_options record; /* what is kept beyond the default: retort/record.h */
+    void *runner;                 /* the runner's own */
+    struct stage_owned *owned;    /* what stage_release frees */
 
     /* Inputs. n counts what `over` gives; 1 otherwise, 0: the input was not given. */
     int64_t (*input_count)(struct stage *st, const char *input);
@@ -98,9 +109,6 @@ struct stage {
     /* Raw examples of a task's split, "train[0:500]" handled by the caller. */
     int (*load)(struct stage *st, const struct task *task, const char *split,
                 struct examples **out, struct err *err);
-    /* Does the spec's "record" want `what` ("weights", "gradients", "activations",
-     * "attention") at `step`? */
-    bool (*want)(struct stage *st, const char *what, int64_t step);
 
     void (*progress)(struct stage *st, int64_t done, int64_t total, const char *text);
     void (*note)(struct stage *st, const char *text); /* a warning a person should see */

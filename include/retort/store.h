@@ -162,6 +162,15 @@ struct run_item {
 int64_t run_item_count(const struct run *run);
 const struct run_item *run_item(const struct run *run, int64_t i);
 
+/* Are all snapshots ("record") there, by name and size? -1 with the first that is not. */
+int run_check_parts(struct run *run, struct err *err);
+/* Makes the items of all snapshots visible to run_item:
+ * "/steps/<step>/weights/<parameter>" ... Without it, they are opened one by one as the
+ * artifact is asked for them. */
+int run_load_steps(struct run *run, struct err *err);
+/* Steps that snapshots were taken at, in order; valid as long as the run. */
+int run_steps(struct run *run, const int64_t **steps, int64_t *n, struct err *err);
+
 /* Recomputes the result digest of a sealed run from its contents. */
 int run_digest(struct run *run, char out[65], struct err *err);
 

@@ -44,6 +44,7 @@ static int run(struct stage *st)
         model_predict(&p, m, data, tape, 4096, NULL, progress, st, &st->err))
         return -1;
     stage_predictions(st, p, 0);
+    snapshot_data(st, m, data, tape);
     stage_metric(st, "model/parameters", 0, (double)model_count(m));
     stage_metric(st, "model/parameters_kept", 0, (double)model_count_nonzero(m));
     predictions_free(p);
@@ -58,5 +59,6 @@ const struct method method_evaluate = {
     .options_size = sizeof(struct options),
     .inputs = inputs,
     .outputs = KIND_EVAL,
+    .records = RECORDS_PASS,
     .run = run,
 };

@@ -248,6 +248,7 @@ const struct method method_prune_magnitude = {
     .options_size = sizeof(struct options),
     .inputs = inputs,
     .outputs = KIND_MODEL,
+    .records = RECORDS_TRAINING,
     .uses_seed = true,
     .check = check,
     .run = run,

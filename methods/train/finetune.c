@@ -45,6 +45,7 @@ const struct method method_finetune = {
     .options_size = sizeof(struct options),
     .inputs = inputs,
     .outputs = KIND_MODEL,
+    .records = RECORDS_TRAINING,
     .uses_seed = true,
     .run = run,
 };

@@ -170,14 +170,6 @@ done:
     return rc;
 }
 
-static bool want(struct stage *st, const char *what, int64_t step)
-{
-    (void)st;
-    (void)what;
-    (void)step;
-    return false;
-}
-
 /* ---- telling ---- */
 
 static void progress(struct stage *st, int64_t done, int64_t total, const char *text)
@@ -309,14 +301,13 @@ static int fill_stage(struct stage *st, struct work *w, struct err *err)
     st->input_path = input_path;
     st->task = task_of;
     st->load = load;
-    st->want = want;
     st->progress = progress;
     st->note = note;
     st->state = state;
     st->restore = restore;
     st->checkpoint = checkpoint;
     st->arena = arena_new(err);
-    return st->arena ? 0 : -1;
+    return st->arena ? record_parse(&st->record, job->record, err) : -1;
 }
 
 static int run_stage(struct stage *st, struct work *w)

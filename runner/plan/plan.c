@@ -298,6 +298,22 @@ static int64_t push_job(struct planner *pl, const struct job *job)
     return plan->n++;
 }
 
+/* Stages that merge may ask for different records: the job keeps what covers both. */
+static int share_record(struct planner *pl, int64_t at, const struct job *other)
+{
+    struct job *job = &pl->plan->job[at];
+    struct record_options a, b;
+
+    if (!strcmp(job->record, other->record))
+        return 0;
+    if (record_parse(&a, job->record, &pl->sp->err) ||
+        record_parse(&b, other->record, &pl->sp->err))
+        return -1;
+    a = record_join(&a, &b);
+    job->record = record_text(pl->plan->arena, &a);
+    return job->record ? 0 : -1;
+}
+
 /* The job with this identity: one that is there, or the new one. */
 static int64_t intern(struct planner *pl, struct job *job, const char *raw)
 {
@@ -305,7 +321,7 @@ static int64_t intern(struct planner *pl, struct job *job, const char *raw)
     char *key;
 
     if (at >= 0)
-        return at;
+        return share_record(pl, at, job) ? -1 : at;
     job->resolved = text_canonical(pl->plan->arena, raw);
     key = arena_strdup(pl->plan->arena, raw);
     if (!job->resolved || !key)
@@ -320,6 +336,8 @@ static int64_t intern(struct planner *pl, struct job *job, const char *raw)
         job->needs = NULL; /* now the plan's */
         if (!id || map_at(&pl->ids, id, at) == -2)
             return -1;
+    } else if (share_record(pl, at, job)) {
+        return -1;
     }
     return map_at(&pl->identities, key, at) == -2 ? -1 : at;
 }
@@ -332,12 +350,17 @@ static int64_t make_job(struct planner *pl, const struct stage_decl *st, int64_t
     struct job job = {.stage = pl->sp->stage[stage],
                       .method = st->method,
                       .options = st->options,
-                      .record = pl->sp->record,
                       .uses_seed = st->method->uses_seed,
                       .seconds = (double)NAN,
                       .bytes = -1};
     struct making mk = {pl, st, &job, point, 0, &w};
+    struct record_options record =
+        record_mask(st->own_record ? &st->record : &pl->sp->record, st->method->records);
     int64_t at = OF_BAD;
+
+    job.record = record_text(pl->plan->arena, &record);
+    if (!job.record)
+        return OF_BAD;
 
     job.seed = seed_of(pl, st, point);
     json_begin(&w, &sb, false);

@@ -182,33 +182,28 @@ static const char *why_run(struct states *s, const struct job *job)
                         old + name + 1, ID_SHORT, near->id);
 }
 
-/* Does a run recorded by `was` hold what `want` asks for? */
-static bool covers(const char *was, const char *want)
-{
-    struct json_doc *a = parse_quietly(was ? was : "{}"), *b = parse_quietly(want);
-    bool yes = a && b;
-
-    for (const struct json *m = b ? json_first(json_root(b)) : NULL; m && yes;
-         m = json_next(m)) {
-        const struct json *old = json_get(json_root(a), json_key(m));
-        yes = old && json_int(old) > 0 && json_int(m) % json_int(old) == 0;
-    }
-    json_doc_free(a);
-    json_doc_free(b);
-    return yes;
-}
-
-static bool record_covered(struct states *s, const struct job *job)
+/* Does the sealed run hold what the job's record asks for? If not, the job is made again
+ * with what covers both, so that nothing recorded before is lost. */
+static bool record_covered(struct states *s, struct job *job)
 {
     struct err quiet = ERR_INIT;
     struct run *run = NULL;
-    bool yes;
+    struct record_options have = {0}, want;
+    bool yes = false;
 
     if (!strcmp(job->record, "{}"))
         return true;
-    if (run_open(&run, s->pl->store, job->id, false, &quiet))
-        return false;
-    yes = covers(run_head_text(run, "record"), job->record);
+    if (run_open(&run, s->pl->store, job->id, false, &quiet) ||
+        record_parse(&want, job->record, &quiet) ||
+        record_parse(&have, run_head_text(run, "record"), &quiet))
+        goto done;
+    yes = record_covers(&have, &want) && !run_check_parts(run, &quiet);
+    if (!yes) {
+        want = record_join(&have, &want);
+        const char *both = record_text(s->pl->plan->arena, &want);
+        job->record = both ? both : job->record;
+    }
+done:
     run_close(run);
     return yes;
 }

@@ -352,7 +352,7 @@ static void check_top(struct spec *sp)
     check_string(sp, "revision", &sp->revision);
     check_name(sp);
     read_seeds(sp);
-    sp->record = record_read(sp, node_get(sp->root, "record"));
+    sp->record = record_read(sp, node_get(sp->root, "record"), NULL);
     tasks_read(sp, node_get(sp->root, "tasks"));
     v = node_get(sp->root, "stages");
     if (!v)

@@ -132,6 +132,8 @@ static void put_method(struct json_writer *w, const struct method *m)
         put_type(w, *k, "string");
     put_type(w, "seed", "integer");
     put_type(w, "over", "array");
+    json_member(w, "record");
+    put_ref(w, "#/$defs/record");
     json_member(w, "as");
     json_raw(w, "{\"enum\":[\"paper\",\"code\"]}");
     for (const struct input *in = m->inputs; in && in->name; in++)
@@ -192,6 +194,8 @@ static void put_defs(struct json_writer *w)
         "sweep\"}},\"exclude\":{\"type\":"
         "\"array\",\"items\":{\"type\":\"object\"}},\"if\":{\"type\":\"object\"}},"
         "\"additionalProperties\":false}");
+    json_member(w, "record");
+    record_schema(w);
     json_member(w, "stage");
     put_stage(w);
     json_object_end(w);
@@ -220,7 +224,7 @@ void spec_schema(struct strbuf *out)
                  "\"uniqueItems\":true}");
     put_type(&w, "tasks", "object");
     json_member(&w, "record");
-    json_raw(&w, "{\"anyOf\":[{\"enum\":[\"default\",\"all\"]},{\"type\":\"object\"}]}");
+    put_ref(&w, "#/$defs/record");
     json_member(&w, "stages");
     json_raw(
         &w,

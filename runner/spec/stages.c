@@ -16,7 +16,8 @@ static const struct {
              {KIND_STATS, "stats", "statistics"}};
 #define KINDS (sizeof(kinds) / sizeof(*kinds))
 
-static const char *const stage_keys[] = {"do", "over", "seed", "as", "note", NULL};
+static const char *const stage_keys[] = {"do",     "over", "seed", "as",
+                                         "record", "note", NULL};
 
 /* "a model or scores" */
 static const char *kind_text(struct spec *sp, unsigned bits)
@@ -348,6 +349,14 @@ static void read_note(struct spec *sp, struct stage_decl *st)
     st->bad = true;
 }
 
+static void read_record(struct spec *sp, struct stage_decl *st)
+{
+    const struct node *v = node_get(st->node, "record");
+
+    st->own_record = v != NULL;
+    st->record = record_read(sp, v, st->method);
+}
+
 static const char *read_reading(struct spec *sp, struct stage_decl *st)
 {
     static const char *const readings[] = {"paper", "code", NULL};
@@ -424,6 +433,7 @@ struct stage_decl *stage_read(struct spec *sp, const struct node *node)
     read_note(sp, st);
     read_over(sp, st);
     read_seed(sp, st);
+    read_record(sp, st);
     read_inputs(sp, st);
     if (!options_read(sp, st, read_reading(sp, st)))
         st->bad = true;

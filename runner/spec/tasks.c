@@ -1,4 +1,4 @@
-/* "tasks" and "record" of a spec. */
+/* "tasks" of a spec. */
 #include "tree.h"
 
 #include <stdlib.h>
@@ -235,35 +235,4 @@ const char *task_declared_text(const struct spec *sp, const struct task *task)
         if (sp->task[i] == task)
             return sp->task_text[i];
     return NULL;
-}
-
-/* {"weights": k, ...}: every k steps; "all": everything at every step; "default". */
-const char *record_read(struct spec *sp, const struct node *record)
-{
-    static const char *const names[] = {"activations", "attention", "gradients",
-                                        "weights", NULL};
-
-    if (!record || (record->kind == JSON_STRING && !strcmp(record->text, "default")))
-        return "{}";
-    if (record->kind == JSON_STRING && !strcmp(record->text, "all"))
-        return "{\"activations\":1,\"attention\":1,\"gradients\":1,\"weights\":1}";
-    if (record->kind != JSON_OBJECT) {
-        node_error(
-            sp, record,
-            "\"record\" is \"default\", \"all\", or an object like {\"weights\": 100}");
-        return "{}";
-    }
-    for (const struct node *m = record->first; m; m = m->next) {
-        int i = 0;
-        while (names[i] && strcmp(names[i], m->key))
-            i++;
-        if (!names[i])
-            node_unknown_key(sp, m, "record", names);
-        else if (m->kind != JSON_NUMBER || !m->is_int || m->number < 1)
-            node_error(
-                sp, m,
-                "\"%s\" is recorded every so many steps: a whole number of at least 1",
-                m->key);
-    }
-    return node_canonical(sp, record);
 }

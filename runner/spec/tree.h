@@ -80,6 +80,8 @@ struct stage_decl {
     const char *over_key; /* one text for equal lists */
     bool own_seed;
     uint64_t seed;
+    bool own_record;
+    struct record_options record;
     bool bad; /* has errors */
 };
 
@@ -101,7 +103,7 @@ struct spec {
     struct err err;      /* no memory */
     char *path, *name, *text, *dir;
     const char *revision;
-    const char *record;
+    struct record_options record;
     struct source **source;
     int64_t n_sources, cap_sources;
     struct node *root; /* merged, with --set */
@@ -182,7 +184,9 @@ void tasks_read(struct spec *sp, const struct node *tasks);
 const struct task *spec_find_task(const struct spec *sp, const char *name);
 /* Canonical JSON of a declared task without its paths; NULL for a built-in one. */
 const char *task_declared_text(const struct spec *sp, const struct task *task);
-/* "record", checked, as canonical JSON. */
-const char *record_read(struct spec *sp, const struct node *record);
+/* record.c: "record", checked; of the whole spec (method NULL), or of a stage. */
+struct record_options record_read(struct spec *sp, const struct node *record,
+                                  const struct method *method);
+void record_schema(struct json_writer *w);
 
 #endif

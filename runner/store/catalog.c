@@ -183,8 +183,8 @@ static void parse_entry(struct entry *e, char **f)
     (void)text_double(&i->started, f[9]); /* 0 otherwise: a cache, not the truth */
     (void)text_double(&i->ended, f[10]);
     (void)text_double(&i->seconds, f[11]);
-    i->bytes = e->size;
     field_set(i->digest, sizeof i->digest, f[12]);
+    i->bytes = strtoll(f[13], NULL, 10);
     i->state = RUN_SEALED;
 }
 
@@ -217,7 +217,7 @@ static void refresh(struct catalog *c)
     char *at = text + (c->read <= len ? c->read : 0);
     while ((line = next_line(&at))) {
         struct entry e;
-        if (split_line(line, field, FIELDS) < 13)
+        if (split_line(line, field, FIELDS) < 14)
             continue;
         parse_entry(&e, field);
         if (id_is_valid(e.info.id) && put_entry(c, &e, &err))
@@ -268,6 +268,8 @@ void catalog_add(struct catalog *c, const struct run_info *i, int64_t size,
     number_field(&sb, i->ended);
     number_field(&sb, i->seconds);
     line_field(&sb, i->digest);
+    snprintf(number, sizeof number, "%lld", (long long)i->bytes);
+    line_field(&sb, number);
     pthread_mutex_lock(&c->lock);
     line_append(c->path, &sb, &err);
     pthread_mutex_unlock(&c->lock);

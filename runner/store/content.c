@@ -3,6 +3,7 @@
  */
 #include "internal.h"
 
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -199,7 +200,7 @@ static void clear_lists(struct content *c)
         free(c->series[i].step);
         free(c->series[i].value);
     }
-    c->items_n = c->series_n = 0;
+    c->items_n = c->series_n = c->parts_n = 0;
     map_free(c->paths);
     map_free(c->names);
     c->paths = c->names = NULL;
@@ -233,6 +234,7 @@ void content_free(struct content *c)
         free(c->heads[i]);
     free(c->items);
     free(c->series);
+    free(c->parts);
     free(c);
 }
 
@@ -257,7 +259,8 @@ static bool parts_are_good(const char *p)
 static bool path_is_reserved(const char *path)
 {
     if (!strncmp(path, "/metrics/", 9) || !strcmp(path, "/metrics") ||
-        !strncmp(path, "/env/metrics/", 13) || !strcmp(path, "/env/metrics"))
+        !strncmp(path, "/env/metrics/", 13) || !strcmp(path, "/env/metrics") ||
+        !strncmp(path, "/steps/", 7) || !strcmp(path, "/steps"))
         return true;
     for (int i = 0; i < HEAD_COUNT; i++) {
         size_t n = strlen(head_names[i]);
@@ -469,6 +472,133 @@ int content_series(struct content *c, enum record_class cls, const char *name, i
     s->step = step;
     s->value = value;
     s->n = s->capacity = s->value_capacity = n;
+    return 0;
+}
+
+/* ---- parts ---- */
+
+int content_part(struct content *c, const struct part *part, struct err *err)
+{
+    if (part->step < 0 || (c->parts_n && part->step <= c->parts[c->parts_n - 1].step))
+        return err_set(err, ERR_INPUT,
+                       "a snapshot of step %lld comes after that of step %lld",
+                       (long long)part->step,
+                       c->parts_n ? (long long)c->parts[c->parts_n - 1].step : -1LL);
+    if (mem_grow((void **)&c->parts, c->parts_n, &c->parts_capacity, sizeof *c->parts,
+                 err))
+        return -1;
+    c->parts[c->parts_n++] = *part;
+    return 0;
+}
+
+int check_parts(const char *dir, const struct content *c, struct err *err)
+{
+    for (int64_t i = 0; i < c->parts_n; i++) {
+        const struct part *p = &c->parts[i];
+        char *path = mem_printf(err, "%s/parts/%s", dir, p->name);
+        int64_t size = path ? file_size(path) : 0;
+        int rc = path ? 0 : -1;
+        if (path && size != p->bytes)
+            rc = err_set(err, size < 0 ? ERR_MISSING : ERR_INPUT,
+                         "%s: the snapshot of step %lld is %s", path, (long long)p->step,
+                         size < 0 ? "not there" : "damaged: its size is wrong");
+        free(path);
+        if (rc)
+            return -1;
+    }
+    return 0;
+}
+
+static int numbers_item(struct content *c, const char *path, size_t offset,
+                        struct err *err)
+{
+    struct item it = {.kind = ITEM_ARRAY};
+    int64_t *v = mem_new(c->parts_n, sizeof *v, err);
+
+    it.owned = v;
+    it.data = v;
+    it.pub.path = mem_strdup(path, err);
+    it.pub.cls = RECORD_EXTRA;
+    it.pub.dtype = DT_I64;
+    it.pub.shape = SHAPE(c->parts_n);
+    it.pub.bytes = c->parts_n * 8;
+    for (int64_t i = 0; v && i < c->parts_n; i++)
+        memcpy(&v[i], (const char *)&c->parts[i] + offset, sizeof *v);
+    if (v && it.pub.path)
+        return content_item(c, &it, err);
+    item_clear(&it);
+    return -1;
+}
+
+static int texts_item(struct content *c, const char *path, size_t offset, struct err *err)
+{
+    struct item it = {.kind = ITEM_TEXT, .texts_n = c->parts_n};
+    int rc = -1;
+
+    it.pub.path = mem_strdup(path, err);
+    it.pub.cls = RECORD_EXTRA;
+    it.pub.is_text = true;
+    it.pub.shape = SHAPE(c->parts_n);
+    it.texts = mem_new(c->parts_n + 1, sizeof *it.texts, err);
+    if (!it.pub.path || !it.texts)
+        goto done;
+    for (int64_t i = 0; i < c->parts_n; i++) {
+        it.texts[i] = mem_strdup((const char *)&c->parts[i] + offset, err);
+        if (!it.texts[i])
+            goto done;
+        it.pub.bytes += (int64_t)strlen(it.texts[i]);
+    }
+    rc = content_item(c, &it, err);
+done:
+    item_clear(&it);
+    return rc;
+}
+
+int content_write_parts(struct content *c, struct err *err)
+{
+    if (!c->parts_n)
+        return 0;
+    return numbers_item(c, "/parts/step", offsetof(struct part, step), err) ||
+                   texts_item(c, "/parts/file", offsetof(struct part, name), err) ||
+                   numbers_item(c, "/parts/bytes", offsetof(struct part, bytes), err) ||
+                   texts_item(c, "/parts/sha256", offsetof(struct part, sha256), err)
+               ? -1
+               : 0;
+}
+
+static const struct item *column(const struct content *c, const char *path, bool text,
+                                 int64_t n)
+{
+    const struct item *it = content_find(c, path);
+    bool fits = it && it->pub.shape.rank == 1 && it->pub.shape.dim[0] == n &&
+                (text ? it->kind == ITEM_TEXT
+                      : it->kind == ITEM_ARRAY && it->pub.dtype == DT_I64);
+    return fits ? it : NULL;
+}
+
+int content_read_parts(struct content *c, struct err *err)
+{
+    const struct item *step = content_find(c, "/parts/step");
+    int64_t n = step ? step->pub.shape.dim[0] : 0;
+    const struct item *bytes = column(c, "/parts/bytes", false, n);
+    const struct item *name = column(c, "/parts/file", true, n);
+    const struct item *sum = column(c, "/parts/sha256", true, n);
+
+    if (!step)
+        return 0;
+    if (!column(c, "/parts/step", false, n) || !bytes || !name || !sum)
+        return err_set(err, ERR_INPUT,
+                       "/parts: step, file, bytes and sha256 do not match");
+    for (int64_t i = 0; i < n; i++) {
+        struct part p = {((const int64_t *)step->data)[i],
+                         ((const int64_t *)bytes->data)[i], "", ""};
+        field_set(p.name, sizeof p.name, name->texts[i]);
+        field_set(p.sha256, sizeof p.sha256, sum->texts[i]);
+        if (strchr(p.name, '/') || p.name[0] == '.' || !id_is_valid(p.sha256))
+            return err_set(err, ERR_INPUT, "/parts: \"%s\" is no name of a part", p.name);
+        if (content_part(c, &p, err))
+            return -1;
+    }
     return 0;
 }
 

@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #define FORMAT "retort-run"
+#define FORMAT_PART "retort-part"
 #define FORMAT_VERSION 1
 #define ATTR_MAX 65536
 #define DEPTH_MAX 64
@@ -278,6 +279,17 @@ static void write_reference(struct out *o, const struct item *it)
                                  H5P_DEFAULT) < 0;
 }
 
+/* /steps/<step>: the root of the snapshot's own file. */
+static void write_part_link(struct out *o, const struct part *part)
+{
+    char file[96], path[48];
+
+    snprintf(file, sizeof file, "parts/%s", part->name);
+    snprintf(path, sizeof path, "/steps/%lld", (long long)part->step);
+    make_groups(o, path);
+    o->bad |= H5Lcreate_external(file, "/", o->file, path, o->lcpl, H5P_DEFAULT) < 0;
+}
+
 /* /metrics/<name>/{step,value}; what the environment gave (times) lies under /env. */
 static void write_series(struct out *o, const struct points *s)
 {
@@ -299,9 +311,14 @@ static void write_root(struct out *o, const struct content *c)
     const struct run_info *i = &c->info;
     hid_t root = H5Gopen2(o->file, "/", H5P_DEFAULT);
 
-    attr_text(o, root, "format", FORMAT);
+    attr_text(o, root, "format", c->is_part ? FORMAT_PART : FORMAT);
     attr_i64(o, root, "format_version", FORMAT_VERSION);
     attr_text(o, root, "run_id", i->id);
+    if (c->is_part) {
+        attr_i64(o, root, "step", i->step);
+        H5Gclose(root);
+        return;
+    }
     attr_text(o, root, "name", i->name);
     attr_text(o, root, "stage", i->stage);
     attr_text(o, root, "method", i->method);
@@ -345,7 +362,10 @@ static void write_content(struct out *o, const struct content *c)
         else
             write_reference(o, it);
     }
-    write_env(o, c);
+    for (int64_t i = 0; i < c->parts_n && !o->bad; i++)
+        write_part_link(o, &c->parts[i]);
+    if (!c->is_part)
+        write_env(o, c);
 }
 
 static hid_t link_plist(void)
@@ -747,6 +767,9 @@ static const char *series_name(const char *path)
 
 static int read_external(struct in *in, hid_t group, const char *name, size_t size)
 {
+    if (!strncmp(in->path, "/steps/", 7))
+        return 0; /* /parts names the file */
+
     int rc = -1;
     unsigned flags;
     const char *file, *object;
@@ -845,14 +868,21 @@ static int read_root(struct in *in, hid_t root)
     int64_t version = 0;
 
     attr_field(root, "format", format, sizeof format);
-    if (strcmp(format, FORMAT) != 0)
-        return bad(in, "is HDF5, but no run of Retort");
+    if (strcmp(format, in->c->is_part ? FORMAT_PART : FORMAT) != 0)
+        return bad(in, in->c->is_part ? "is HDF5, but no snapshot of a run"
+                                      : "is HDF5, but no run of Retort");
     attr_number(root, "format_version", H5T_NATIVE_INT64, &version);
     if (version != FORMAT_VERSION)
         return err_set(in->err, ERR_INPUT,
                        "%s: format version %lld; this program reads %d", in->file,
                        (long long)version, FORMAT_VERSION);
     attr_field(root, "run_id", i->id, sizeof i->id);
+    if (!id_is_valid(i->id))
+        return bad(in, "its run_id is no SHA-256");
+    if (in->c->is_part) {
+        attr_number(root, "step", H5T_NATIVE_INT64, &i->step);
+        return 0;
+    }
     attr_field(root, "name", i->name, sizeof i->name);
     attr_field(root, "stage", i->stage, sizeof i->stage);
     attr_field(root, "method", i->method, sizeof i->method);
@@ -861,8 +891,6 @@ static int read_root(struct in *in, hid_t root)
     attr_field(root, "env_class", i->env_class, sizeof i->env_class);
     attr_field(root, "result_digest", i->digest, sizeof i->digest);
     attr_field(root, "extra_digest", in->c->extra_digest, sizeof in->c->extra_digest);
-    if (!id_is_valid(i->id))
-        return bad(in, "its run_id is no SHA-256");
     if (H5Lexists(root, "env", H5P_DEFAULT) > 0) {
         hid_t env = H5Gopen2(root, "env", H5P_DEFAULT);
         attr_number(env, "started", H5T_NATIVE_DOUBLE, &i->started);
@@ -894,7 +922,8 @@ static int read_file(struct in *in)
     return rc;
 }
 
-int h5_read(struct content **out, struct file_map *map, const char *path, struct err *err)
+int h5_read(struct content **out, struct file_map *map, const char *path, bool part,
+            struct err *err)
 {
     int rc = -1;
     struct err local = ERR_INIT;
@@ -913,13 +942,16 @@ int h5_read(struct content **out, struct file_map *map, const char *path, struct
     in->objects_max = map->len / 16;
     if (!in->c)
         goto done;
+    in->c->is_part = part;
     pthread_mutex_lock(&lock);
     H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
     rc = read_file(in);
     pthread_mutex_unlock(&lock);
-    if (!rc && err_is_set(&local))
-        rc = -1;
+    if (!rc && (err_is_set(&local) || content_read_parts(in->c, &local)))
+        rc = err_prefix(&local, "%s", path);
     in->c->info.bytes = map->len;
+    for (int64_t i = 0; i < in->c->parts_n; i++)
+        in->c->info.bytes += in->c->parts[i].bytes;
 done:
     if (rc) {
         err_set(err, local.code, "%s", local.text);

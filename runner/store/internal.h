@@ -39,6 +39,14 @@ struct points {
     double *value;
 };
 
+/* One snapshot: the file parts/<name> beside run.h5, whose root is /steps/<step>. */
+struct part {
+    int64_t step, bytes;
+    char
+        name[64]; /* 0000000100-<16 digits of the sha256>.h5: equal content, equal name */
+    char sha256[65];
+};
+
 struct map; /* from text to a number */
 struct map *map_new(struct err *err);
 void map_free(struct map *map);
@@ -58,6 +66,9 @@ struct content {
     int64_t items_n, items_capacity;
     struct points *series;
     int64_t series_n, series_capacity;
+    struct part *parts; /* by step */
+    int64_t parts_n, parts_capacity;
+    bool is_part;      /* a snapshot's file: /weights/... alone, of info.step */
     struct map *paths; /* of items: their number; of groups on the way: GROUP_MARK */
     struct map *names; /* of series */
 };
@@ -75,6 +86,14 @@ int content_point(struct content *c, enum record_class cls, const char *name,
 /* A whole series at once; *step and *value are taken over. */
 int content_series(struct content *c, enum record_class cls, const char *name, int64_t n,
                    int64_t *step, double *value, struct err *err);
+/* Steps rise. */
+int content_part(struct content *c, const struct part *part, struct err *err);
+/* All parts lie in the run's folder, with the right sizes. */
+int check_parts(const char *dir, const struct content *c, struct err *err);
+/* The list of parts as the datasets /parts/{step,file,bytes,sha256}, and back from them.
+ */
+int content_write_parts(struct content *c, struct err *err);
+int content_read_parts(struct content *c, struct err *err);
 /* Checks without adding. */
 int content_check_path(const struct content *c, const char *path, struct err *err);
 int content_check_point(const struct content *c, enum record_class cls, const char *name,
@@ -103,7 +122,7 @@ void field_set(char *field, size_t size, const char *text);
 int h5_write(const char *path, const struct content *c, struct err *err);
 /* Reads all but the arrays, which point into `map` (or are owned). The file is closed
  * again. */
-int h5_read(struct content **out, struct file_map *map, const char *path,
+int h5_read(struct content **out, struct file_map *map, const char *path, bool part,
             struct err *err);
 
 /* ---- journal.c ---- */
@@ -126,6 +145,7 @@ int journal_text(struct journal *j, enum record_class c, const char *path,
                  const char *const *texts, int64_t n, struct err *err);
 int journal_reference(struct journal *j, const char *path, const char *origin,
                       struct err *err);
+int journal_part(struct journal *j, const struct part *part, struct err *err);
 /* What counts so far is the content of `generation` up to `position`; all before in this
  * journal is void. */
 int journal_resume(struct journal *j, int64_t generation, int64_t position, int64_t step,

@@ -34,6 +34,7 @@ enum record_type {
     REC_RESUME,
     REC_CHECKPOINT,
     REC_END,
+    REC_PART,
 };
 
 struct journal {
@@ -245,6 +246,17 @@ int journal_reference(struct journal *j, const char *path, const char *origin,
     return append_small(j, REC_REFERENCE, &sb, err);
 }
 
+int journal_part(struct journal *j, const struct part *part, struct err *err)
+{
+    struct strbuf sb = STRBUF_INIT;
+
+    put_i64(&sb, part->step);
+    put_i64(&sb, part->bytes);
+    put_text(&sb, part->name);
+    put_text(&sb, part->sha256);
+    return append_small(j, REC_PART, &sb, err);
+}
+
 int journal_resume(struct journal *j, int64_t generation, int64_t position, int64_t step,
                    struct err *err)
 {
@@ -443,6 +455,16 @@ static int apply_reference(struct content *to, struct cursor *c, struct err *err
     return content_item(to, &it, err);
 }
 
+static int apply_part(struct content *to, struct cursor *c, struct err *err)
+{
+    struct part p = {.step = get_i64(c)};
+
+    p.bytes = get_i64(c);
+    get_field(c, p.name, sizeof p.name, err);
+    get_field(c, p.sha256, sizeof p.sha256, err);
+    return c->bad ? 0 : content_part(to, &p, err);
+}
+
 static int replay(struct content *to, struct journal_maps *maps, const char *dir,
                   int64_t g, int64_t position, struct err *err);
 
@@ -482,6 +504,8 @@ static int apply(struct content *to, struct journal_maps *maps, const char *dir,
     case REC_CHECKPOINT:
         to->info.step = get_i64(c);
         return 0;
+    case REC_PART:
+        return apply_part(to, c, err);
     case REC_END:
         get_field(c, to->info.failure, sizeof to->info.failure, err);
         to->info.ended = get_f64(c);

@@ -8,13 +8,23 @@
 
 #define FOLLOW_MAX 32 /* references in a row */
 
+/* An opened snapshot. */
+struct opened_part {
+    struct content *content;
+    struct file_map map;
+};
+
 struct run {
     struct store *store;
+    char *dir;
     struct content *content;
     struct file_map map;      /* of run.h5 */
     struct journal_maps maps; /* of a working run */
     struct run_info info;
     struct artifact artifact;
+    struct opened_part *part;   /* as content->parts; content NULL: not opened */
+    struct run_item *step_item; /* of all snapshots, once they are loaded */
+    int64_t step_items_n;
     struct run **other; /* opened to follow references */
     int64_t other_n, other_capacity;
     void **kept; /* lists given out */
@@ -30,7 +40,7 @@ static int open_content(struct run *run, const char *dir, bool partial, struct e
     if (!path)
         return -1;
     if (run->info.state == RUN_SEALED) {
-        rc = h5_read(&run->content, &run->map, path, err);
+        rc = h5_read(&run->content, &run->map, path, false, err);
     } else if (run->info.state == RUN_DAMAGED) {
         err_set(err, ERR_INPUT, "%s", run->info.failure);
     } else if (!partial || run->info.state == RUN_ABSENT) {
@@ -57,20 +67,22 @@ int run_open(struct run **out, struct store *store, const char *id, bool partial
              struct err *err)
 {
     struct run *run = mem_new(1, sizeof *run, err);
-    char *dir = store_run_dir(store, id, err);
 
-    if (!run || !dir)
-        goto fail;
+    if (!run)
+        return -1;
     run->store = store;
-    if (store_stat(store, id, &run->info, err) || open_content(run, dir, partial, err))
+    run->dir = store_run_dir(store, id, err);
+    if (!run->dir || store_stat(store, id, &run->info, err) ||
+        open_content(run, run->dir, partial, err))
+        goto fail;
+    run->part = mem_new(run->content->parts_n, sizeof *run->part, err);
+    if (!run->part)
         goto fail;
     run->artifact = (struct artifact){run,        run->info.id, art_array, art_text,
                                       art_metric, art_list,     NULL,      NULL};
-    free(dir);
     *out = run;
     return 0;
 fail:
-    free(dir);
     run_close(run);
     return -1;
 }
@@ -83,8 +95,15 @@ void run_close(struct run *run)
         run_close(run->other[i]);
     for (int64_t i = 0; i < run->kept_n; i++)
         free(run->kept[i]);
+    for (int64_t i = 0; run->part && i < run->content->parts_n; i++) {
+        content_free(run->part[i].content);
+        file_unmap(&run->part[i].map);
+    }
+    free(run->part);
+    free(run->step_item);
     free(run->other);
     free(run->kept);
+    free(run->dir);
     content_free(run->content);
     file_unmap(&run->map);
     journal_maps_release(&run->maps);
@@ -109,6 +128,112 @@ const char *run_head_text(const struct run *run, const char *name)
 struct artifact *run_artifact(struct run *run)
 {
     return &run->artifact;
+}
+
+/* Memory that was given out, freed with the run; frees it now if that fails. */
+static int keep(struct run *run, void *what, struct err *err)
+{
+    if (mem_grow((void **)&run->kept, run->kept_n, &run->kept_capacity, sizeof *run->kept,
+                 err)) {
+        free(what);
+        return -1;
+    }
+    run->kept[run->kept_n++] = what;
+    return 0;
+}
+
+/* ---- snapshots ---- */
+
+static struct content *open_part(struct run *run, int64_t i, struct err *err)
+{
+    const struct part *p = &run->content->parts[i];
+    struct opened_part *o = &run->part[i];
+    char *path = o->content ? NULL : mem_printf(err, "%s/parts/%s", run->dir, p->name);
+
+    if (path && !h5_read(&o->content, &o->map, path, true, err) &&
+        (strcmp(o->content->info.id, run->info.id) != 0 ||
+         o->content->info.step != p->step)) {
+        err_set(err, ERR_INPUT, "%s: is the snapshot of another run or step", path);
+        content_free(o->content);
+        file_unmap(&o->map);
+        o->content = NULL;
+    }
+    free(path);
+    return o->content;
+}
+
+/* The opened snapshot that "/steps/<step>/<rest>" lies in; *rest begins at the slash.
+ * NULL with or without a failure: the path may lie elsewhere. */
+static struct content *part_of(struct run *run, const char *path, const char **rest,
+                               struct err *err)
+{
+    int64_t lo = 0, hi = run->content->parts_n;
+    char *end;
+
+    if (strncmp(path, "/steps/", 7) != 0 || path[7] < '0' || path[7] > '9')
+        return NULL;
+    int64_t step = strtoll(path + 7, &end, 10);
+    if (*end != '/')
+        return NULL;
+    *rest = end;
+    while (lo < hi) {
+        int64_t mid = lo + (hi - lo) / 2;
+        if (run->content->parts[mid].step < step)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    if (lo == run->content->parts_n || run->content->parts[lo].step != step)
+        return NULL;
+    return open_part(run, lo, err);
+}
+
+int run_check_parts(struct run *run, struct err *err)
+{
+    return check_parts(run->dir, run->content, err);
+}
+
+int run_steps(struct run *run, const int64_t **steps, int64_t *n, struct err *err)
+{
+    int64_t *list = mem_new(run->content->parts_n, sizeof *list, err);
+
+    if (!list || keep(run, list, err))
+        return -1;
+    for (int64_t i = 0; i < run->content->parts_n; i++)
+        list[i] = run->content->parts[i].step;
+    *steps = list;
+    *n = run->content->parts_n;
+    return 0;
+}
+
+int run_load_steps(struct run *run, struct err *err)
+{
+    int64_t n = 0, at = 0;
+
+    if (run->step_item)
+        return 0;
+    for (int64_t i = 0; i < run->content->parts_n; i++) {
+        if (!open_part(run, i, err))
+            return -1;
+        n += run->part[i].content->items_n;
+    }
+    struct run_item *list = mem_new(n, sizeof *list, err);
+    for (int64_t i = 0; list && i < run->content->parts_n; i++) {
+        const struct content *c = run->part[i].content;
+        for (int64_t k = 0; k < c->items_n; k++) {
+            char *path = mem_printf(err, "/steps/%lld%s", (long long)c->info.step,
+                                    c->items[k].pub.path);
+            if (!path || keep(run, path, err)) {
+                free(list);
+                return -1;
+            }
+            list[at] = c->items[k].pub;
+            list[at++].path = path;
+        }
+    }
+    run->step_item = list;
+    run->step_items_n = at;
+    return list ? 0 : -1;
 }
 
 /* ---- as a stage reads ---- */
@@ -138,8 +263,12 @@ static const struct item *find(struct run *run, const char *path, struct err *er
 
     for (int i = 0; i < FOLLOW_MAX; i++) {
         char id[65];
-        const struct item *it = content_find(at->content, wanted);
+        const char *rest = wanted;
+        const struct content *part = part_of(at, wanted, &rest, err);
+        const struct item *it = content_find(part ? part : at->content, rest);
 
+        if (!it && err_is_set(err))
+            return NULL;
         if (!it) {
             err_set(err, ERR_MISSING, "run %.10s has nothing at %s", at->info.id, wanted);
             if (at != run)
@@ -212,25 +341,25 @@ static int art_list(void *ctx, const char *group, const char *const **names,
                     struct err *err)
 {
     struct run *run = ctx;
-    const struct content *c = run->content;
-    size_t len = strlen(group);
+    struct err local = ERR_INIT;
+    const char *rest = group;
+    const struct content *part = part_of(run, group, &rest, &local);
+    const struct content *c = part ? part : run->content;
+    size_t len = strlen(rest);
     int64_t n = 0;
 
-    while (len && group[len - 1] == '/')
+    if (err_is_set(&local))
+        return err_set(err, local.code, "%s", local.text);
+    while (len && rest[len - 1] == '/')
         len--;
     const char **list = mem_new(c->items_n + 1, sizeof *list, err);
-    if (!list || mem_grow((void **)&run->kept, run->kept_n, &run->kept_capacity,
-                          sizeof *run->kept, err)) {
-        free(list);
+    if (!list || keep(run, list, err))
         return -1;
-    }
     for (int64_t i = 0; i < c->items_n; i++) {
         const char *path = c->items[i].pub.path;
-        if (!strncmp(path, group, len) && path[len] == '/' &&
-            !strchr(path + len + 1, '/'))
+        if (!strncmp(path, rest, len) && path[len] == '/' && !strchr(path + len + 1, '/'))
             list[n++] = path + len + 1;
     }
-    run->kept[run->kept_n++] = list;
     *names = list;
     return 0;
 }
@@ -265,12 +394,16 @@ int run_series_find(struct run *run, const char *name, struct series *out,
 
 int64_t run_item_count(const struct run *run)
 {
-    return run->content->items_n;
+    return run->content->items_n + run->step_items_n;
 }
 
 const struct run_item *run_item(const struct run *run, int64_t i)
 {
-    return i < 0 || i >= run->content->items_n ? NULL : &run->content->items[i].pub;
+    int64_t own = run->content->items_n;
+
+    if (i < 0 || i >= run_item_count(run))
+        return NULL;
+    return i < own ? &run->content->items[i].pub : &run->step_item[i - own];
 }
 
 int run_digest(struct run *run, char out[65], struct err *err)

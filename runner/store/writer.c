@@ -227,9 +227,96 @@ done:
     return rc;
 }
 
+/* A content that points at the arrays given. */
+static struct content *part_content(const struct run_writer *w, int64_t step,
+                                    const struct recorded *list, int64_t n,
+                                    struct err *err)
+{
+    struct content *c = content_new(err);
+
+    if (!c)
+        return NULL;
+    c->is_part = true;
+    c->info.step = step;
+    memcpy(c->info.id, w->id, sizeof c->info.id);
+    for (int64_t i = 0; i < n; i++) {
+        const struct array *a = &list[i].array;
+        struct item it = {.kind = ITEM_ARRAY, .data = a->data};
+        it.pub.cls = RECORD_EXTRA;
+        it.pub.dtype = a->dtype;
+        it.pub.shape = a->shape;
+        it.pub.path = mem_printf(err, "/%s", list[i].path);
+        bool ok = it.pub.path && !item_bytes(&it.pub.bytes, a->shape, a->dtype, err);
+        for (int k = 0; ok && k < a->shape.rank; k++)
+            ok = !a->dim[k] || (it.dim[k] = mem_strdup(a->dim[k], err));
+        if (!ok)
+            item_clear(&it);
+        if (!ok || content_item(c, &it, err)) {
+            content_free(c);
+            return NULL;
+        }
+    }
+    return c;
+}
+
+/*
+ * Written aside, synced, renamed to a name made of its own checksum: a job that is killed
+ * and makes the step again finds the same name, and the parts of a run that is made again
+ * for a fuller record do not touch those of the sealed one.
+ */
+static int write_part(struct run_writer *w, const struct content *c, struct part *part,
+                      struct err *err)
+{
+    int rc = -1;
+    char *dir = path_join(w->dir, "parts", err), *path = NULL;
+    char *aside =
+        dir ? mem_printf(err, "%s/new.%lld", dir, (long long)w->generation) : NULL;
+
+    if (!aside || file_mkdirs(dir, err) || h5_write(aside, c, err) ||
+        sha256_file(part->sha256, aside, err))
+        goto done;
+    part->bytes = file_size(aside);
+    snprintf(part->name, sizeof part->name, "%010lld-%.16s.h5", (long long)part->step,
+             part->sha256);
+    path = path_join(dir, part->name, err);
+    if (!path)
+        goto done;
+    if (chmod(aside, 0444) || rename(aside, path)) {
+        err_errno(err, "%s", path);
+        goto done;
+    }
+    rc = file_sync_dir(dir, err);
+done:
+    if (rc && aside)
+        unlink(aside);
+    free(path);
+    free(aside);
+    free(dir);
+    return rc;
+}
+
+static int rec_snapshot(void *ctx, int64_t step, const struct recorded *list, int64_t n,
+                        struct err *err)
+{
+    struct run_writer *w = ctx;
+    struct part part = {.step = step};
+    struct content *c = part_content(w, step, list, n, err);
+    int rc = -1;
+
+    if (!c)
+        return -1;
+    pthread_mutex_lock(&w->lock);
+    if (!write_part(w, c, &part, err) && !content_part(w->index, &part, err))
+        rc = journal_part(w->journal, &part, err);
+    pthread_mutex_unlock(&w->lock);
+    content_free(c);
+    return rc;
+}
+
 struct recorder run_recorder(struct run_writer *w)
 {
-    return (struct recorder){w, rec_metric, rec_array, rec_text, rec_reference};
+    return (struct recorder){w,        rec_metric,    rec_array,
+                             rec_text, rec_reference, rec_snapshot};
 }
 
 /* ---- checkpoints ---- */
@@ -332,7 +419,8 @@ static int fill_summary(struct run_writer *w, struct content *c, struct err *err
     c->info.seconds = journal_seconds(w->dir);
     c->info.failure[0] = 0;
     c->generations = w->generation;
-    return content_digest(c, RECORD_RESULT, c->info.digest, err) ||
+    return content_write_parts(c, err) ||
+                   content_digest(c, RECORD_RESULT, c->info.digest, err) ||
                    content_digest(c, RECORD_EXTRA, c->extra_digest, err)
                ? -1
                : 0;
@@ -346,7 +434,7 @@ static int verify(const char *path, const struct content *c, struct err *err)
     struct content *back;
     char digest[65], extra[65];
 
-    if (h5_read(&back, &map, path, err))
+    if (h5_read(&back, &map, path, false, err))
         return -1;
     if (content_digest(back, RECORD_RESULT, digest, err) ||
         content_digest(back, RECORD_EXTRA, extra, err))
@@ -371,7 +459,7 @@ static int agree_with_old(const char *path, const struct content *c, struct err 
     struct file_map map;
     struct content *old;
 
-    if (!file_exists(path) || h5_read(&old, &map, path, &local))
+    if (!file_exists(path) || h5_read(&old, &map, path, false, &local))
         return 0;
     if (!strcmp(old->info.env_class, c->info.env_class) &&
         strcmp(old->info.digest, c->info.digest) != 0)
@@ -401,6 +489,35 @@ static int remove_work(struct run_writer *w, struct err *err)
     return rc;
 }
 
+static bool is_listed(const struct content *c, const char *name)
+{
+    for (int64_t i = 0; i < c->parts_n; i++)
+        if (!strcmp(c->parts[i].name, name))
+            return true;
+    return false;
+}
+
+/* Those of steps that were gone back over, or of a poorer record. */
+static int remove_unlisted_parts(struct run_writer *w, const struct content *c,
+                                 struct err *err)
+{
+    char **names, *dir = path_join(w->dir, "parts", err);
+    int rc = dir ? 0 : -1;
+
+    if (!rc && !c->parts_n) {
+        rc = file_remove(dir, err);
+    } else if (!rc && !(rc = file_list(&names, dir, err))) {
+        for (char **n = names; !rc && *n; n++) {
+            char *path = is_listed(c, *n) ? NULL : path_join(dir, *n, err);
+            rc = path ? file_remove(path, err) : err_is_set(err) ? -1 : 0;
+            free(path);
+        }
+        file_list_free(names);
+    }
+    free(dir);
+    return rc;
+}
+
 static int place(struct run_writer *w, const char *part, const char *path,
                  struct err *err)
 {
@@ -423,13 +540,16 @@ int run_seal(struct run_writer *w, struct err *err)
     if (!path || !part || journal_sync(w->journal, err) ||
         journal_read(&c, &maps, w->dir, w->generation, journal_position(w->journal),
                      err) ||
-        fill_summary(w, c, err) || agree_with_old(path, c, err) ||
-        h5_write(part, c, err) || verify(part, c, err) || place(w, part, path, err))
+        fill_summary(w, c, err) || check_parts(w->dir, c, err) ||
+        agree_with_old(path, c, err) || h5_write(part, c, err) || verify(part, c, err) ||
+        place(w, part, path, err))
         goto done;
     w->sealed = true;
     c->info.bytes = file_size(path);
-    catalog_add(w->store->catalog, &c->info, c->info.bytes, file_mtime_ns(path));
-    rc = remove_work(w, err);
+    for (int64_t i = 0; i < c->parts_n; i++)
+        c->info.bytes += c->parts[i].bytes;
+    catalog_add(w->store->catalog, &c->info, file_size(path), file_mtime_ns(path));
+    rc = remove_unlisted_parts(w, c, err) || remove_work(w, err) ? -1 : 0;
 done:
     if (rc && part)
         unlink(part);
