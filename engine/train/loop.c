@@ -155,12 +155,11 @@ static int micro_batch(struct loop *lp, const int64_t *pick, int64_t n, float sh
     arena_clear(lp->batch_arena);
     if (batch_fill(&batch, lp->data, pick, n, lp->batch_arena, &st->err))
         return -1;
+    snapshot_batch(snap, lp->tape, lp->model, &batch, lp->data, true);
     pass_begin(&pass, lp->tape, lp->model, &batch, TAPE_TRAIN, 0);
     pass.seed = st->seed;
     pass.step = lp->at.step;
-    snapshot_tap(snap, &pass);
     out = model_forward(&pass);
-    snapshot_pass(snap, &pass, &out, lp->data);
     l = lp->hooks && lp->hooks->loss ? lp->hooks->loss(lp->hooks->ctx, &pass, &out)
                                      : model_loss(&pass, &out, NULL);
     tape_backward(lp->tape, l, share);

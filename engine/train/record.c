@@ -1,9 +1,13 @@
 /*
- * Snapshots: copies of what a step makes anyway.
+ * Snapshots: a pass of their own for activations and attention maps, pointers to what the
+ * step made for the rest.
  *
- * Activations and maps are copied while the pass lives; weights and gradients stay where
- * they are until snapshot_end, which comes before the update. All goes out in one call,
- * so a reader never sees half a step.
+ * The step's own pass may leave out what its head does not read (the last block's rows
+ * but the first), and sums gradients over the rows it has: tapping it would change the
+ * bits of the results. So the same batch goes forward once more, with the same dropout,
+ * whose draws have names. Weights and gradients stay where they are until snapshot_end,
+ * which comes before the update. All goes out in one call, so a reader never sees half a
+ * step.
  */
 #include "retort/record.h"
 
@@ -139,14 +143,6 @@ struct snapshot *snapshot_begin(struct stage *st, int64_t step)
     return s;
 }
 
-void snapshot_tap(struct snapshot *s, struct pass *p)
-{
-    if (s && s->activations > 0)
-        p->tap_hidden = s->hidden;
-    if (s && s->attention > 0)
-        p->tap_probs = s->probs;
-}
-
 /* Sequences of the batch's first examples, at most `examples` of them, which are counted
  * down. */
 static int64_t take_sequences(int64_t *examples, const struct batch *b,
@@ -235,21 +231,40 @@ static void add_batch(struct snapshot *s, const struct pass *p,
     s->tokens += b->offset[sequences];
 }
 
-void snapshot_pass(struct snapshot *s, const struct pass *p, const struct output *out,
-                   const struct dataset *data)
+static void copy_pass(struct snapshot *s, const struct pass *p, const struct output *out,
+                      const struct dataset *data)
 {
-    int64_t activations, maps;
+    int64_t activations = take_sequences(&s->activations, p->batch, data);
+    int64_t maps = take_sequences(&s->attention, p->batch, data);
 
-    if (!s || stage_failed(s->st) || (s->activations <= 0 && s->attention <= 0) ||
-        tape_failed(p->tape, &s->st->err))
-        return;
-    activations = take_sequences(&s->activations, p->batch, data);
-    maps = take_sequences(&s->attention, p->batch, data);
     if (activations)
         add_activations(s, p, out, activations);
     for (int64_t l = 0; maps && l < p->model->cfg.layers; l++)
         add_maps(s, p, l, maps);
     add_batch(s, p, data, activations > maps ? activations : maps);
+}
+
+static bool wants_pass(const struct snapshot *s)
+{
+    return s && !stage_failed(s->st) && (s->activations > 0 || s->attention > 0);
+}
+
+void snapshot_batch(struct snapshot *s, struct tape *tape, struct model *model,
+                    const struct batch *batch, const struct dataset *data, bool training)
+{
+    struct pass p;
+    struct output out;
+
+    if (!wants_pass(s))
+        return;
+    pass_begin(&p, tape, model, batch, training ? TAPE_DROPOUT : TAPE_EVAL, PASS_HIDDEN);
+    p.seed = s->st->seed;
+    p.step = s->step;
+    p.tap_hidden = s->hidden;
+    p.tap_probs = s->attention > 0 ? s->probs : NULL;
+    out = model_forward(&p);
+    if (!tape_failed(tape, &s->st->err))
+        copy_pass(s, &p, &out, data);
 }
 
 void snapshot_params(struct snapshot *s, const struct optimizer *opt)
@@ -312,23 +327,15 @@ void snapshot_data(struct stage *st, struct model *model, const struct dataset *
     struct arena *arena = s ? arena_new(&st->err) : NULL;
     int64_t pick[AT_ONCE];
 
-    for (int64_t i = 0;
-         arena && i < data->n && (s->activations > 0 || s->attention > 0);) {
+    for (int64_t i = 0; arena && i < data->n && wants_pass(s);) {
         struct batch batch;
-        struct pass pass;
-        struct output out;
         int64_t n = 0;
         while (n < AT_ONCE && i < data->n)
             pick[n++] = i++;
         arena_clear(arena);
         if (batch_fill(&batch, data, pick, n, arena, &st->err))
             break;
-        pass_begin(&pass, tape, model, &batch, TAPE_EVAL, 0);
-        snapshot_tap(s, &pass);
-        out = model_forward(&pass);
-        snapshot_pass(s, &pass, &out, data);
-        if (stage_failed(st))
-            break;
+        snapshot_batch(s, tape, model, &batch, data, false);
     }
     arena_free(arena);
     snapshot_end(s);

@@ -14,8 +14,8 @@
  * sqrt(D)), before dropout batch/...                      which examples, tokens and
  * sequences these are
  *
- * Nothing here computes: tensors that the step makes anyway are copied, so the same
- * kernels run and the results have the same bits with any "record".
+ * The step's own computation is left alone: the results have the same bits with any
+ * "record".
  */
 #ifndef RETORT_RECORD_H
 #define RETORT_RECORD_H
@@ -52,13 +52,11 @@ struct snapshot;
 /* A snapshot of `step`, or NULL if none is due (or memory is short, which sticks to the
  * stage). All below take NULL and do nothing. */
 struct snapshot *snapshot_begin(struct stage *st, int64_t step);
-/* Between pass_begin and model_forward: sets the taps that are wanted. Once for each
- * batch. */
-void snapshot_tap(struct snapshot *s, struct pass *p);
-/* After the forward pass, while its tensors live. Examples of further batches are added
- * until there are enough. */
-void snapshot_pass(struct snapshot *s, const struct pass *p, const struct output *out,
-                   const struct dataset *data);
+/* Activations and maps of a micro-batch's first examples, by a pass of its own without
+ * gradients (`training`: with the step's dropout); further batches add to them until
+ * there are enough examples. The tape begins anew: call it before the step's pass. */
+void snapshot_batch(struct snapshot *s, struct tape *tape, struct model *model,
+                    const struct batch *batch, const struct dataset *data, bool training);
 /* Before the update. The parameters must stay as they are until snapshot_end. */
 void snapshot_params(struct snapshot *s, const struct optimizer *opt);
 /* Hands it to the recorder, and frees it. */

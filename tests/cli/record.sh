@@ -8,7 +8,7 @@ spec() { # file, record of the whole, type
  "stages": {
   "start": {"do": "init", "task": "synth/agreement"},
   "trained": {"do": "finetune", "model": {"from": "start"}, "task": "synth/agreement",
-              "max_steps": 7, "accumulate": 2, "batch": 4, "max_len": 64, "dtype": "${3-f32}"},
+              "max_steps": 7, "accumulate": 2, "batch": 64, "max_len": 64, "dtype": "${3-f32}"},
   "pruned": {"do": "prune/heads", "model": {"from": "trained"}, "order": "random", "ratio": 0.5},
   "result": {"do": "evaluate", "model": {"from": "pruned"}, "task": "synth/agreement"}}}
 END
@@ -82,7 +82,7 @@ sed 's/"attention": {[^}]*}/"gradients": 3, "atention": 1, "activations": {"evry
 "$RETORT" plan bad.json > out 2> log && fail "a wrong record passes"
 for want in 'evaluate has no gradients' 'did you mean "attention"' 'did you mean "every"' \
     'evaluate has no weights' 'needs "every"'; do
-    grep -q "bad.json:6:.*$want" log || fail "no word of: $want"
+    grep -q "bad.json:5:.*$want" log || fail "no word of: $want"
 done
 spec bad.json '{"weights": 0, "gradients": {"every": 2, "examples": 3}, "attention": "x"}'
 "$RETORT" plan bad.json > out 2> log && fail "a wrong record passes"
