@@ -364,8 +364,8 @@ static inline int fake_try(struct fake_stage *f, const char *method, const char 
     f->st.seed = f->st.seed ? f->st.seed : 1;
     f->st.pool = pool_new(f->threads ? f->threads : 2, &err);
     f->st.arena = arena_new(&err);
-    f->st.rec =
-        (struct recorder){f->out, fake_metric, fake_array, fake_text, fake_reference};
+    f->st.rec = (struct recorder){f->out,    fake_metric,    fake_array,
+                                  fake_text, fake_reference, NULL};
     f->st.input_count = fake_count;
     f->st.input_artifact = fake_input;
     f->st.input_path = fake_path;

@@ -83,7 +83,8 @@ static inline struct fake_run *small_run(struct model *m)
 {
     struct err err = ERR_INIT;
     struct fake_run *run = fake_run_new();
-    struct stage st = {.rec = {run, fake_metric, fake_array, fake_text, fake_reference}};
+    struct stage st = {
+        .rec = {run, fake_metric, fake_array, fake_text, fake_reference, NULL}};
     st.arena = arena_new(&err);
     stage_output_model(&st, m);
     assert_ok(stage_done(&st), &st.err);
