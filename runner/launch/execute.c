@@ -262,8 +262,25 @@ static bool checkpoint(struct stage *st, bool force)
 
 /* ---- the job ---- */
 
+/* The job's record; where a sealed run is made again, with what that one kept: nothing
+ * recorded is lost. */
+static const char *choose_record(struct stage *st, const struct work *w)
+{
+    struct err damaged = ERR_INIT; /* such a run has nothing to keep */
+    struct record_options old;
+    struct run *run = NULL;
+
+    if (record_parse(&st->record, w->job->record, &st->err))
+        return NULL;
+    if (!run_open(&run, w->r->store, w->job->id, false, &damaged) &&
+        !record_parse(&old, run_head_text(run, "record"), &damaged))
+        st->record = record_join(&st->record, &old);
+    run_close(run);
+    return record_text(st->arena, &st->record);
+}
+
 /* As run_begin: 1 if there is nothing to do. */
-static int begin(struct work *w, struct err *err)
+static int begin(struct stage *st, struct work *w)
 {
     const struct job *job = w->job;
     const struct job_run *r = w->r;
@@ -279,14 +296,19 @@ static int begin(struct work *w, struct err *err)
         .resolved = job->resolved,
         .pins = r->pins,
         .env_class = r->env_class,
-        .record = job->record,
         .unless_sealed = !r->again,
     };
 
-    return run_begin(&w->writer, r->store, &head, err);
+    st->arena = arena_new(&st->err);
+    if (!st->arena)
+        return -1;
+    head.record = choose_record(st, w);
+    if (arena_failed(st->arena, &st->err) || stage_failed(st))
+        return -1;
+    return run_begin(&w->writer, r->store, &head, &st->err);
 }
 
-static int fill_stage(struct stage *st, struct work *w, struct err *err)
+static void fill_stage(struct stage *st, struct work *w)
 {
     const struct job *job = w->job;
 
@@ -306,8 +328,6 @@ static int fill_stage(struct stage *st, struct work *w, struct err *err)
     st->state = state;
     st->restore = restore;
     st->checkpoint = checkpoint;
-    st->arena = arena_new(err);
-    return st->arena ? record_parse(&st->record, job->record, err) : -1;
 }
 
 static int run_stage(struct stage *st, struct work *w)
@@ -341,13 +361,11 @@ int job_execute(const struct job_run *r, const struct job *job, struct err *err)
 
     if (r->save)
         w.save_seen = *r->save;
-    rc = begin(&w, &st.err);
+    rc = begin(&st, &w);
     if (rc)
         goto done;
-    rc = heartbeat_start(&w.heart, w.writer, &st.err) || fill_stage(&st, &w, &st.err) ||
-                 run_stage(&st, &w)
-             ? -1
-             : 0;
+    fill_stage(&st, &w);
+    rc = heartbeat_start(&w.heart, w.writer, &st.err) || run_stage(&st, &w) ? -1 : 0;
 done:
     if (rc < 0)
         err_set(err, st.err.code, "%s", st.err.text);

@@ -182,28 +182,20 @@ static const char *why_run(struct states *s, const struct job *job)
                         old + name + 1, ID_SHORT, near->id);
 }
 
-/* Does the sealed run hold what the job's record asks for? If not, the job is made again
- * with what covers both, so that nothing recorded before is lost. */
-static bool record_covered(struct states *s, struct job *job)
+/* Does the sealed run hold what the job's record asks for? */
+static bool record_covered(struct states *s, const struct job *job)
 {
     struct err quiet = ERR_INIT;
     struct run *run = NULL;
-    struct record_options have = {0}, want;
-    bool yes = false;
+    struct record_options have, want;
+    bool yes;
 
     if (!strcmp(job->record, "{}"))
         return true;
-    if (run_open(&run, s->pl->store, job->id, false, &quiet) ||
-        record_parse(&want, job->record, &quiet) ||
-        record_parse(&have, run_head_text(run, "record"), &quiet))
-        goto done;
-    yes = record_covers(&have, &want) && !run_check_parts(run, &quiet);
-    if (!yes) {
-        want = record_join(&have, &want);
-        const char *both = record_text(s->pl->plan->arena, &want);
-        job->record = both ? both : job->record;
-    }
-done:
+    yes = !run_open(&run, s->pl->store, job->id, false, &quiet) &&
+          !record_parse(&want, job->record, &quiet) &&
+          !record_parse(&have, run_head_text(run, "record"), &quiet) &&
+          record_covers(&have, &want) && !run_check_parts(run, &quiet);
     run_close(run);
     return yes;
 }
