@@ -240,18 +240,6 @@ static void FN(softmax_back)(void *dx, const void *y, const void *dy, int64_t ro
     }
 }
 
-static void FN(dropout)(void *y, const void *x, struct rng rng, int64_t c, double p,
-                        bool add)
-{
-    uint64_t limit = (uint64_t)ceil(p * 4294967296.0), bits = 0;
-    REAL factor = (REAL)(1 / (1 - p));
-    for (int64_t i = 0; i < c; i++) {
-        bits = i & 1 ? bits >> 32 : rng_next(&rng);
-        REAL v = (bits & 0xffffffffu) >= limit ? IN(x)[i] * factor : 0;
-        OUT(y)[i] = add ? OUT(y)[i] + v : v;
-    }
-}
-
 static void FN(mm_nt)(void *y, const void *x, const void *w, const void *b, int64_t rows,
                       int64_t i, int64_t o)
 {
@@ -309,6 +297,7 @@ const struct kernels SET = {
     .colsum = FN(colsum),
     .softmax = FN(softmax),
     .softmax_back = FN(softmax_back),
+    .draw = FN(draw),
     .dropout = FN(dropout),
     .attn = FN(attn),
     .attn_back = FN(attn_back),

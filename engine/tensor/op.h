@@ -16,23 +16,37 @@
 
 enum unary { UNARY_GELU, UNARY_RELU, UNARY_TANH };
 
+/* Multipliers and addends that take a state of one stream 0 to 8 draws on. */
+struct skips {
+    u128 mul[9], add[9];
+};
+
+/* Dropout keeps a 32-bit draw above this: draws >= p 2^32, 0 < p < 1. */
+static inline uint32_t drop_limit(double p)
+{
+    double least = p * 4294967296.0;
+    uint64_t whole = (uint64_t)least;
+    return (uint32_t)(whole + ((double)whole < least) - 1);
+}
+
 /* One sequence and head of attention. Rows of q, k, v, out are `ld` elements apart. */
 struct attn_task {
     const void *q, *k, *v;
-    void *out;               /* forward: gated context */
-    void *prob;              /* queries * T probabilities before dropout; NULL: not wanted */
+    void *out;  /* forward: gated context */
+    void *prob; /* queries * T probabilities before dropout; NULL: not wanted */
     const uint8_t *key_mask; /* of the sequence's rows, or NULL */
     int64_t t, d, ld;
     int64_t queries; /* the first rows that ask: t, or 1 (and t may then be 0) */
     double gate;
-    double dropout;          /* 0: none */
+    double dropout; /* 0: none */
+    const struct skips *skips;
     struct rng rng;          /* at draw (e * 256 + head) * 2^12 * 2^11 */
     u128 jump_mul, jump_add; /* advances a state by the 2^11 draws of one query */
     void *stats;             /* 2 a query, for the backward pass; NULL: there is none */
-    uint16_t *bits;          /* what dropout keeps, ceil(T / 16) a query; NULL: no dropout */
-    const void *dout;        /* backward */
-    void *dq, *dk, *dv;      /* added to; NULL: not wanted */
-    void *dgate;             /* one element, set; NULL: not wanted */
+    uint16_t *bits;     /* what dropout keeps, ceil(T / 16) a query; NULL: no dropout */
+    const void *dout;   /* backward */
+    void *dq, *dk, *dv; /* added to; NULL: not wanted */
+    void *dgate;        /* one element, set; NULL: not wanted */
 };
 
 struct kernels {
@@ -64,9 +78,13 @@ struct kernels {
     void (*softmax)(void *y, const void *x, int64_t rows, int64_t c, bool log);
     void (*softmax_back)(void *dx, const void *y, const void *dy, int64_t rows, int64_t c,
                          bool log);
-    /* one row; add: y += instead of y = */
-    void (*dropout)(void *y, const void *x, struct rng rng, int64_t c, double p,
-                    bool add);
+    /* bits[i / 16] gets bit i % 16 set where element i < n of a row is kept; two elements
+     * a draw, the first draw being the one after `state` */
+    void (*draw)(uint16_t *bits, const struct skips *by, u128 state, int64_t n,
+                 uint32_t limit);
+    /* one row: kept elements times factor, the others 0; add: y += instead of y = */
+    void (*dropout)(void *y, const void *x, const uint16_t *bits, int64_t n,
+                    double factor, bool add);
     void (*attn)(const struct attn_task *t, void *scratch);
     void (*attn_back)(const struct attn_task *t, void *scratch);
     /* elements of scratch that a task needs */

@@ -105,16 +105,6 @@ static int64_t queries(const struct attention *a, int64_t t)
     return a->first_only ? 1 : t;
 }
 
-/* Multiplier and addend that skip the 2^11 draws of one query at once. */
-static void query_jump(struct attn_task *t, struct rng stream)
-{
-    struct rng zero = {0, stream.inc}, one = {1, stream.inc};
-    rng_advance(&zero, 1u << 11);
-    rng_advance(&one, 1u << 11);
-    t->jump_add = zero.state;
-    t->jump_mul = one.state - zero.state;
-}
-
 static void attention_place(struct attn_task *t, const struct attention *a, int64_t row,
                             int64_t h)
 {
@@ -174,18 +164,23 @@ static void attended_drop(struct tape *tape, struct attended *to,
                           const struct attention *a)
 {
     const int32_t *off = a->offsets->data;
-    struct attn_task first = {.rng = dropout_stream(&a->key)};
+    struct rng stream = dropout_stream(&a->key);
+    struct skips *skips = tape_alloc(tape, 1, sizeof *skips);
+    u128 jump_mul, jump_add;
     int64_t words = 0;
-    query_jump(&first, first.rng);
+    dropout_jump(stream.inc, 1u << 11, &jump_mul, &jump_add);
+    if (skips)
+        *skips = dropout_skips(stream.inc);
     for (int64_t i = 0; i < to->tasks; i++)
         words += to->task[i].queries * tasks_of(to->task[i].t, 16);
     uint16_t *bits = tape_alloc(tape, words, sizeof *bits);
-    for (int64_t i = 0; bits && i < to->tasks; i++) {
+    for (int64_t i = 0; bits && skips && i < to->tasks; i++) {
         struct attn_task *t = &to->task[i];
         t->dropout = a->dropout;
-        t->rng = first.rng;
-        t->jump_add = first.jump_add;
-        t->jump_mul = first.jump_mul;
+        t->rng = stream;
+        t->skips = skips;
+        t->jump_add = jump_add;
+        t->jump_mul = jump_mul;
         t->bits = bits;
         if (t->t)
             attention_place(t, a, off[to->place[i].number / to->h],

@@ -1,5 +1,5 @@
 /*
- * Elementwise operations, sums, reshape, dropout.
+ * Elementwise operations, sums, reshape.
  */
 #include <math.h>
 
@@ -235,72 +235,4 @@ struct tensor *relu(struct tape *tape, struct tensor *x)
 struct tensor *tanh_act(struct tape *tape, struct tensor *x)
 {
     return unary(tape, x, UNARY_TANH);
-}
-
-/* ---- dropout ---- */
-
-struct dropped {
-    double p;
-    struct rows rows;
-    struct rng rng;
-};
-
-static void dropout_task(void *ctx, int64_t task)
-{
-    struct job *j = ctx;
-    for (int64_t r = task * ROWS; r < min64(j->n, (task + 1) * ROWS); r++) {
-        struct rng rng = j->rng;
-        uint64_t place =
-            ((uint64_t)j->rows->example[r] << 16) + (uint64_t)j->rows->position[r];
-        rng_advance(&rng, place << 16);
-        j->k->dropout(at(j->to, j->k, r * j->c), at(j->x, j->k, r * j->c), rng, j->c,
-                      j->number, j->flag);
-    }
-}
-
-struct rng dropout_stream(const struct dropout_key *key)
-{
-    return rng_streamf(key->seed, "dropout/%s/%lld", key->site, (long long)key->step);
-}
-
-struct tensor *dropout(struct tape *tape, struct tensor *x, double p,
-                       const struct rows *rows, const struct dropout_key *key)
-{
-    if (tape_bad(tape) || !x || !(p > 0) || !(tape_flags_now(tape) & TAPE_DROPOUT))
-        return x;
-    if (p >= 1 || !rows || !key || rows->n != rows_of(x)) {
-        tape_fail(tape, ERR_INPUT,
-                  "dropout of %g: wants p below 1 and the place of each row", p);
-        return NULL;
-    }
-    struct tensor *y = op_like(tape, x);
-    struct dropped *attr = tape_alloc(tape, 1, sizeof *attr);
-    if (!y || !attr)
-        return NULL;
-    *attr = (struct dropped){p, *rows, dropout_stream(key)};
-    op_run(tape, tasks_of(rows->n, ROWS), dropout_task,
-           &(struct job){.k = op_use(tape, OP_DROPOUT),
-                         .n = rows->n,
-                         .c = columns(x),
-                         .x = x->data,
-                         .to = y->data,
-                         .number = p,
-                         .rows = &attr->rows,
-                         .rng = attr->rng});
-    return tape_record(tape, &op_table[OP_DROPOUT], y, attr, x, NULL, NULL, NULL);
-}
-
-void dropout_back(struct tape *tape, struct node *node)
-{
-    struct dropped *a = node->attr;
-    op_run(tape, tasks_of(a->rows.n, ROWS), dropout_task,
-           &(struct job){.k = op_use(tape, OP_DROPOUT),
-                         .n = a->rows.n,
-                         .c = columns(node->out),
-                         .x = node->grad,
-                         .to = tape_grad_of(tape, node->in[0]),
-                         .number = a->p,
-                         .rows = &a->rows,
-                         .rng = a->rng,
-                         .flag = true});
 }

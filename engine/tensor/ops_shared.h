@@ -48,8 +48,7 @@ struct job {
     double number;
     bool flag;
     int what;
-    const struct rows *rows;
-    struct rng rng;
+    const struct dropped *dropped;
     atomic_int *failed;
 };
 
@@ -128,7 +127,20 @@ void linear_product(struct tape *tape, enum product what, void *to, const void *
                     const void *dy, const void *w, const void *b, int64_t n, int64_t i,
                     int64_t o);
 
+/* Dropout of rows: what it keeps is drawn once and serves the backward pass too. */
+struct dropped {
+    double factor; /* 1 / (1 - p) */
+    int64_t words; /* of a row's bits */
+    uint16_t *bits;
+};
+/* NULL fails the tape. */
+struct dropped *dropout_draw(struct tape *tape, const struct kernels *k, double p,
+                             int64_t c, const struct rows *rows,
+                             const struct dropout_key *key);
 struct rng dropout_stream(const struct dropout_key *key);
+struct skips dropout_skips(u128 inc);
+/* Multiplier and addend that take a state `n` draws on. */
+void dropout_jump(u128 inc, uint64_t n, u128 *mul, u128 *add);
 
 /* Backward functions of the table. */
 void linear_back(struct tape *tape, struct node *node);

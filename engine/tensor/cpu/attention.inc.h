@@ -103,16 +103,23 @@ static void FN(pack)(float *restrict to, const float *restrict from, int64_t t, 
     }
 }
 
-/* (t, d) of stride ld into (d, UP16(t)). */
+/* (t, d) of stride ld into (d, UP16(t)), by squares of 16. */
 static void FN(pack_across)(float *restrict to, const float *restrict from, int64_t t,
                             int64_t d, int64_t ld)
 {
     int64_t wide = UP16(t);
-    for (int64_t j = 0; j < t; j++)
-        for (int64_t c = 0; c < d; c++)
-            to[c * wide + j] = from[j * ld + c];
-    for (int64_t c = 0; c < d; c++)
-        memset(to + c * wide + t, 0, (size_t)(wide - t) * sizeof *to);
+    for (int64_t j = 0; j < t; j += 16)
+        for (int64_t c = 0; c < d; c += 16) {
+            int64_t n = d - c < 16 ? d - c : 16;
+            lanes m[16];
+            for (int64_t i = 0; i < 16; i++)
+                m[i] = j + i >= t ? lanes_zero()
+                       : n == 16  ? lanes_load(from + (j + i) * ld + c)
+                                  : lanes_load_part(from + (j + i) * ld + c, n);
+            lanes_transpose(m);
+            for (int64_t i = 0; i < n; i++)
+                lanes_store(to + (c + i) * wide + j, m[i]);
+        }
 }
 
 /* to (rows, d) of stride ld = or += factor * from (rows, wide). */
@@ -204,33 +211,6 @@ static void FN(attn_row)(float *s, const float *bias, int64_t wide, float scale,
     stat[1] = z > 0 ? 1 / z : z; /* NaN stays */
 }
 
-/* Bits of dropout of `rows` queries, `rng` being the state before the first one's draws.
- * Four queries at a time: one alone would wait for its multiplications. */
-static void FN(attn_bits)(uint16_t *bits, const struct attn_task *a, struct rng *rng,
-                          int64_t rows, int64_t wide, float *room)
-{
-    uint32_t limit = (uint32_t)(uint64_t)(ceil(a->dropout * 4294967296.0) - 1);
-    int64_t draws = (a->t + 1) / 2;
-    for (int64_t i = 0; i < rows; i += 4) {
-        int64_t n = rows - i < 4 ? rows - i : 4;
-        struct rng row[4];
-        uint32_t *to = (void *)room;
-        for (int r = 0; r < 4; r++) {
-            row[r] = *rng;
-            if (r < n)
-                rng->state = rng->state * a->jump_mul + a->jump_add;
-        }
-        memset(to, 0, (size_t)(n * wide) * sizeof *to);
-        if (n == 4)
-            FN(draw4)(to, wide, row, draws);
-        else
-            for (int r = 0; r < n; r++)
-                FN(draw)(to + r * wide, row[r], draws);
-        for (int64_t j = 0; j < n * wide; j += 16)
-            bits[(i * wide + j) / 16] = lanes_above(to + j, limit);
-    }
-}
-
 /* Probabilities of one row for who asks; then the dropped ones go. */
 static void FN(attn_prob)(float *s, float *prob, const uint16_t *bits, int64_t t,
                           int64_t wide, float inv)
@@ -246,7 +226,7 @@ static void FN(attn)(const struct attn_task *a, void *scratch)
     struct FN(room) m = FN(furnish)(scratch, a->queries, a->t, a->d, false);
     float scale = (float)(1 / sqrt((double)a->d)), stat[2];
     float factor = (float)(1 / (1 - a->dropout));
-    struct rng rng = a->rng;
+    u128 state = a->rng.state;
     FN(bias)(m.bias, a, m.wide);
     FN(pack_across)(m.kt, a->k, a->t, a->d, a->ld);
     FN(pack)(m.v, a->v, a->t, a->d, a->ld);
@@ -254,8 +234,11 @@ static void FN(attn)(const struct attn_task *a, void *scratch)
         int64_t rows = a->queries - i < QUERIES ? a->queries - i : QUERIES;
         uint16_t *bits = a->bits ? a->bits + i * m.wide / 16 : NULL;
         const float *q = (const float *)a->q + i * a->ld;
-        if (bits)
-            FN(attn_bits)(bits, a, &rng, rows, m.wide, m.s);
+        for (int64_t r = 0; bits && r < rows; r++) {
+            FN(draw)
+            (bits + r * m.wide / 16, a->skips, state, a->t, drop_limit(a->dropout));
+            state = state * a->jump_mul + a->jump_add;
+        }
         FN(tiles)
         (m.s, m.wide, rows, m.wide, (struct FN(left)){q, a->ld, 1}, m.kt, m.wide, a->d,
          false);

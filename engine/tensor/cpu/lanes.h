@@ -79,6 +79,56 @@ INLINE uint16_t lanes_above(const uint32_t *x, uint32_t limit)
 {
     return _mm512_cmpgt_epu32_mask(_mm512_loadu_si512(x), _mm512_set1_epi32((int)limit));
 }
+/* The first n of 16 values, zeros after them. */
+INLINE lanes lanes_load_part(const float *p, int64_t n)
+{
+    return _mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), p);
+}
+INLINE void lanes_store_part(float *p, lanes a, int64_t n)
+{
+    _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), a);
+}
+/* Row i, lane l becomes row l, lane i. */
+INLINE void lanes_transpose(lanes m[16])
+{
+    lanes t[16];
+    for (int i = 0; i < 16; i += 2) {
+        t[i] = _mm512_unpacklo_ps(m[i], m[i + 1]);
+        t[i + 1] = _mm512_unpackhi_ps(m[i], m[i + 1]);
+    }
+    for (int i = 0; i < 16; i += 4)
+        for (int h = 0; h < 2; h++) {
+            m[i + 2 * h] = _mm512_shuffle_ps(t[i + h], t[i + 2 + h], 0x44);
+            m[i + 2 * h + 1] = _mm512_shuffle_ps(t[i + h], t[i + 2 + h], 0xee);
+        }
+    for (int i = 0; i < 4; i++) {
+        t[i] = _mm512_shuffle_f32x4(m[i], m[i + 4], 0x88);
+        t[i + 4] = _mm512_shuffle_f32x4(m[i], m[i + 4], 0xdd);
+        t[i + 8] = _mm512_shuffle_f32x4(m[i + 8], m[i + 12], 0x88);
+        t[i + 12] = _mm512_shuffle_f32x4(m[i + 8], m[i + 12], 0xdd);
+    }
+    for (int i = 0; i < 4; i++) {
+        m[i] = _mm512_shuffle_f32x4(t[i], t[i + 8], 0x88);
+        m[i + 8] = _mm512_shuffle_f32x4(t[i], t[i + 8], 0xdd);
+        m[i + 4] = _mm512_shuffle_f32x4(t[i + 4], t[i + 12], 0x88);
+        m[i + 12] = _mm512_shuffle_f32x4(t[i + 4], t[i + 12], 0xdd);
+    }
+}
+/* Lane l and lane l + 8, then + 4, + 2, + 1: the order of every sum over lanes. */
+INLINE float lanes_sum(lanes a)
+{
+    __m256 x = _mm256_add_ps(_mm512_castps512_ps256(a), _mm512_extractf32x8_ps(a, 1));
+    __m128 y = _mm_add_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1));
+    y = _mm_add_ps(y, _mm_movehl_ps(y, y));
+    return _mm_cvtss_f32(_mm_add_ss(y, _mm_movehdup_ps(y)));
+}
+INLINE float lanes_top(lanes a)
+{
+    __m256 x = _mm256_max_ps(_mm512_castps512_ps256(a), _mm512_extractf32x8_ps(a, 1));
+    __m128 y = _mm_max_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1));
+    y = _mm_max_ps(y, _mm_movehl_ps(y, y));
+    return _mm_cvtss_f32(_mm_max_ss(y, _mm_movehdup_ps(y)));
+}
 
 #elif defined(__AVX2__) && defined(__FMA__)
 #include <immintrin.h>
@@ -166,6 +216,68 @@ INLINE uint16_t lanes_above(const uint32_t *x, uint32_t limit)
     return (uint16_t)(lanes_above_half(x, limit) | lanes_above_half(x + 8, limit) << 8);
 }
 
+INLINE lanes lanes_load_part(const float *p, int64_t n)
+{
+    float v[16] = {0};
+    memcpy(v, p, (size_t)n * sizeof *v);
+    return lanes_load(v);
+}
+INLINE void lanes_store_part(float *p, lanes a, int64_t n)
+{
+    float v[16];
+    lanes_store(v, a);
+    memcpy(p, v, (size_t)n * sizeof *v);
+}
+INLINE void lanes_turn8(__m256 m[8])
+{
+    __m256 t[8];
+    for (int i = 0; i < 8; i += 2) {
+        t[i] = _mm256_unpacklo_ps(m[i], m[i + 1]);
+        t[i + 1] = _mm256_unpackhi_ps(m[i], m[i + 1]);
+    }
+    for (int i = 0; i < 8; i += 4)
+        for (int h = 0; h < 2; h++) {
+            m[i + 2 * h] = _mm256_shuffle_ps(t[i + h], t[i + 2 + h], 0x44);
+            m[i + 2 * h + 1] = _mm256_shuffle_ps(t[i + h], t[i + 2 + h], 0xee);
+        }
+    for (int i = 0; i < 4; i++) {
+        t[i] = _mm256_permute2f128_ps(m[i], m[i + 4], 0x20);
+        t[i + 4] = _mm256_permute2f128_ps(m[i], m[i + 4], 0x31);
+    }
+    memcpy(m, t, sizeof t);
+}
+INLINE void lanes_transpose(lanes m[16])
+{
+    __m256 q[4][8]; /* quarters: rows 0-7 and 8-15, lanes 0-7 and 8-15 */
+    for (int i = 0; i < 8; i++) {
+        q[0][i] = m[i].a;
+        q[1][i] = m[i].b;
+        q[2][i] = m[i + 8].a;
+        q[3][i] = m[i + 8].b;
+    }
+    for (int k = 0; k < 4; k++)
+        lanes_turn8(q[k]);
+    for (int i = 0; i < 8; i++) {
+        m[i] = (lanes){q[0][i], q[2][i]};
+        m[i + 8] = (lanes){q[1][i], q[3][i]};
+    }
+}
+/* Lane l and lane l + 8, then + 4, + 2, + 1: the order of every sum over lanes. */
+INLINE float lanes_sum(lanes a)
+{
+    __m256 x = _mm256_add_ps(a.a, a.b);
+    __m128 y = _mm_add_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1));
+    y = _mm_add_ps(y, _mm_movehl_ps(y, y));
+    return _mm_cvtss_f32(_mm_add_ss(y, _mm_movehdup_ps(y)));
+}
+INLINE float lanes_top(lanes a)
+{
+    __m256 x = _mm256_max_ps(a.a, a.b);
+    __m128 y = _mm_max_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1));
+    y = _mm_max_ps(y, _mm_movehl_ps(y, y));
+    return _mm_cvtss_f32(_mm_max_ss(y, _mm_movehdup_ps(y)));
+}
+
 #else
 
 typedef float lanes_quad __attribute__((vector_size(16)));
@@ -249,7 +361,27 @@ INLINE uint16_t lanes_above(const uint32_t *x, uint32_t limit)
     return (uint16_t)bits;
 }
 
-#endif
+INLINE lanes lanes_load_part(const float *p, int64_t n)
+{
+    float v[16] = {0};
+    memcpy(v, p, (size_t)n * sizeof *v);
+    return lanes_load(v);
+}
+INLINE void lanes_store_part(float *p, lanes a, int64_t n)
+{
+    float v[16];
+    lanes_store(v, a);
+    memcpy(p, v, (size_t)n * sizeof *v);
+}
+INLINE void lanes_transpose(lanes m[16])
+{
+    float from[16][16], to[16][16];
+    memcpy(from, m, sizeof from);
+    for (int i = 0; i < 16; i++)
+        for (int l = 0; l < 16; l++)
+            to[l][i] = from[i][l];
+    memcpy(m, to, sizeof to);
+}
 
 /* Lane l and lane l + 8, then + 4, + 2, + 1: the order of every sum over lanes. */
 INLINE float lanes_sum(lanes a)
@@ -270,5 +402,7 @@ INLINE float lanes_top(lanes a)
             v[i] = v[i] > v[i + half] ? v[i] : v[i + half];
     return v[0];
 }
+
+#endif
 
 #endif

@@ -33,11 +33,13 @@ static void FN(attn_probs)(ACC *p, const struct attn_task *a, int64_t i)
 /* What dropout multiplies P[i, j] by. */
 static void FN(attn_factors)(ACC *f, const struct attn_task *a, struct rng rng)
 {
-    uint64_t limit = (uint64_t)ceil(a->dropout * 4294967296.0), bits = 0;
+    uint64_t x = 0;
     for (int64_t j = 0; j < a->t; j++) {
         if (a->bits)
-            bits = j & 1 ? bits >> 32 : rng_next(&rng);
-        f[j] = !a->bits ? 1 : (bits & 0xffffffffu) >= limit ? 1 / (1 - a->dropout) : 0;
+            x = j & 1 ? x >> 32 : rng_next(&rng);
+        f[j] = !a->bits                               ? 1
+               : (uint32_t)x > drop_limit(a->dropout) ? 1 / (1 - a->dropout)
+                                                      : 0;
     }
 }
 

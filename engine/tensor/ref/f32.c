@@ -18,4 +18,5 @@
 #define SET_DTYPE DT_F32
 #define SET_GEMM false
 #include "attention.inc.h"
+#include "draw.inc.h"
 #include "../kernels.inc.h"
