@@ -10,11 +10,11 @@
 #include "retort/mem.h"
 #include "verbs.h"
 
-enum { GAP = 2, CUT_MIN = 16 };
+enum { GAP = 2, CUT_MIN = 16, WRAP_MIN = 32 };
 
 struct column {
     char *title;
-    bool right, elastic, shown, filled;
+    bool right, elastic, wraps, shown, filled;
     int rank, width;
 };
 
@@ -34,13 +34,15 @@ struct grid *grid_new(const struct grid_column *columns, int n, struct err *err)
         goto fail;
     g->cols = n;
     for (int i = 0; i < n; i++) {
-        g->col[i] = (struct column){mem_strdup(columns[i].title, err),
-                                    columns[i].right,
-                                    columns[i].elastic,
-                                    true,
-                                    false,
-                                    columns[i].rank,
-                                    text_width(columns[i].title)};
+        g->col[i] = (struct column){
+            .title = mem_strdup(columns[i].title, err),
+            .right = columns[i].right,
+            .elastic = columns[i].elastic,
+            .wraps = columns[i].wraps,
+            .shown = true,
+            .rank = columns[i].rank,
+            .width = text_width(columns[i].title),
+        };
         if (!g->col[i].title)
             goto fail;
     }
@@ -135,13 +137,21 @@ static int least(const struct grid *g, int rank)
     return at;
 }
 
+/* What a column that wraps can do without before others leave. */
+static int spare(const struct grid *g)
+{
+    const struct column *c = &g->col[g->cols - 1];
+
+    return c->wraps && c->width > WRAP_MIN ? c->width - WRAP_MIN : 0;
+}
+
 static void fit(const struct grid *g, int width)
 {
     int at, over;
 
     for (int i = 0; i < g->cols; i++)
         g->col[i].shown = g->col[i].filled || g->col[i].rank == 0;
-    while (total_width(g) > width && (at = least(g, 2)) >= 0)
+    while (total_width(g) - spare(g) > width && (at = least(g, 2)) >= 0)
         g->col[at].shown = false;
     over = total_width(g) - width;
     for (int i = 0; i < g->cols && over > 0; i++) {
@@ -192,6 +202,14 @@ static void put_cell(struct strbuf *out, const struct column *c, const char *tex
         strbuf_printf(out, "%*s", c->width - w + GAP, "");
 }
 
+/* Words of the last column in lines below each other. */
+static void put_wrapped(struct strbuf *out, const struct grid *g, const char *text)
+{
+    int at = total_width(g) - g->col[g->cols - 1].width;
+
+    help_wrap(out, text, at, at, at + g->col[g->cols - 1].width);
+}
+
 static void put_row(const struct grid *g, struct strbuf *out, char *const *cell,
                     bool limited)
 {
@@ -199,10 +217,16 @@ static void put_row(const struct grid *g, struct strbuf *out, char *const *cell,
 
     while (last > 0 && (!g->col[last].shown || (cell && !*cell[last])))
         last--;
-    for (int i = 0; i <= last; i++)
-        if (g->col[i].shown)
-            put_cell(out, &g->col[i], cell ? cell[i] : g->col[i].title, i == last,
-                     limited);
+    for (int i = 0; i <= last; i++) {
+        const char *text = cell ? cell[i] : g->col[i].title;
+        if (!g->col[i].shown)
+            continue;
+        if (limited && g->col[i].wraps && text_width(text) > g->col[i].width) {
+            put_wrapped(out, g, text);
+            return;
+        }
+        put_cell(out, &g->col[i], text, i == last, limited);
+    }
     strbuf_putc(out, '\n');
 }
 

@@ -15,6 +15,7 @@ struct grid_column {
     const char *title;
     bool right;   /* aligned: numbers */
     bool elastic; /* may be cut to fit */
+    bool wraps;   /* the last one: goes on below itself rather than being cut */
     int rank;     /* 0: always shown */
 };
 

@@ -49,7 +49,7 @@ static int tell_move(struct store *store, const char *label, const char *id,
     return 0;
 }
 
-static int run_label(const void *given)
+static int set_label(const void *given)
 {
     const struct args *a = given;
     struct err err = ERR_INIT;
@@ -100,7 +100,7 @@ static int add_note(struct store *store, const char *id, const char *text,
     return rc;
 }
 
-static int run_note(const void *given)
+static int set_note(const void *given)
 {
     const struct args *a = given;
     struct err err = ERR_INIT;
@@ -152,7 +152,7 @@ const struct verb verb_label = {
     .flags = label_flags,
     .common = COMMON_STORE,
     .size = sizeof(struct args),
-    .run = run_label,
+    .run = set_label,
 };
 
 const struct verb verb_note = {
@@ -162,5 +162,5 @@ const struct verb verb_note = {
     .operands = note_operands,
     .common = COMMON_STORE,
     .size = sizeof(struct args),
-    .run = run_note,
+    .run = set_note,
 };

@@ -114,12 +114,7 @@ void query_run_release(struct query_run *r)
 
 static bool to_number(const char *text, double *x)
 {
-    char *end;
-
-    if (!*text || strspn(text, "0123456789+-.eE") != strlen(text))
-        return false;
-    *x = strtod(text, &end);
-    return !*end && isfinite(*x);
+    return text_double(x, text) == 0 && isfinite(*x);
 }
 
 static void set_text(struct value *v, const char *text)

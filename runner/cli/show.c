@@ -79,6 +79,19 @@ static void line(struct view *v, const char *name, const char *text)
         strbuf_printf(v->out, "%-10s %s\n", name, text);
 }
 
+/* Cuts the text at its line ends, in place. NULL after the last. */
+static char *next_line(char **at)
+{
+    char *line = *at, *end = strchr(line, '\n');
+
+    if (!*line)
+        return NULL;
+    *at = end ? end + 1 : line + strlen(line);
+    if (end)
+        *end = '\0';
+    return line;
+}
+
 static void put_times(struct view *v)
 {
     char started[32], ended[32], took[32], size[32];
@@ -141,7 +154,7 @@ static void put_head(struct view *v)
     line(v, "result", r->digest);
     put_commit(v, "spec at", "git.work");
     put_commit(v, "built at", "git.build");
-    for (char *note = strtok(v->notes, "\n"); note; note = strtok(NULL, "\n"))
+    for (char *at = v->notes, *note; (note = next_line(&at));)
         line(v, "note", note);
 }
 
@@ -297,7 +310,7 @@ static void put_json_notes(struct view *v, struct json_writer *w)
 {
     json_member(w, "notes");
     json_array(w);
-    for (char *note = strtok(v->notes, "\n"); note; note = strtok(NULL, "\n"))
+    for (char *at = v->notes, *note; (note = next_line(&at));)
         json_str(w, note);
     json_array_end(w);
 }
