@@ -21,6 +21,13 @@ const struct topic help_environment[] = {
     {NULL, NULL},
 };
 
+const struct topic help_files[] = {
+    {"runs/", "the store: one HDF5 file for each run that is done (docs/store.md)"},
+    {"SPEC.json", "an experiment (docs/spec.md)"},
+    {"TABLE.json", "the declaration of a table and its plot"},
+    {NULL, NULL},
+};
+
 const struct topic help_exit_codes[] = {
     {"0", "done"},
     {"1", "the answer is no (runs differ, a cell is missing), or some job failed"},

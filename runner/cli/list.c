@@ -157,15 +157,16 @@ static void put_range(struct strbuf *out, const struct option *o)
             strbuf_printf(out, "%s%s", i ? ", " : "", o->choices[i]);
         return;
     }
-    strbuf_puts(out, type_name(o->type));
-    if (bounded(o) && isinf(o->max))
-        strbuf_printf(out, " >= %g", o->min);
-    else if (bounded(o) && isinf(o->min))
-        strbuf_printf(out, " <= %g", o->max);
-    else if (bounded(o))
-        strbuf_printf(out, " %g to %g", o->min, o->max);
+    if (!bounded(o))
+        strbuf_puts(out, type_name(o->type));
+    else if (isinf(o->max) || o->max >= 1e9)
+        strbuf_printf(out, "from %g", o->min);
+    else if (isinf(o->min))
+        strbuf_printf(out, "up to %g", o->max);
+    else
+        strbuf_printf(out, "%g to %g", o->min, o->max);
     if (o->unit)
-        strbuf_printf(out, ", %s", o->unit);
+        strbuf_printf(out, " %s", o->unit);
 }
 
 static const char *code_default(const struct method *m, const char *name)
