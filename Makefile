@@ -76,7 +76,7 @@ $(BUILD)/tests/bench/bench: $(BENCH) tests/bench/bench.h $(BUILD)/libretort.a
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $(BENCH) $(BUILD)/libretort.a $(LIBS)
 
-tests: all $(TESTBIN) ## build the tests
+tests: all $(TESTBIN) $(BUILD)/tests/bench/bench ## build the tests
 
 packages: ## install the Debian packages that are missing
 	@sh tools/packages.sh build
