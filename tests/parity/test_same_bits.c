@@ -157,7 +157,7 @@ static void train(struct losses *l, char digest[SHA256_HEX], const struct datase
                   int dtype, int threads)
 {
     struct model *m = minilm(1);
-    struct train_options opt = loop_options(20, 4);
+    struct train_options opt = loop_options(20, 2);
     struct err err = ERR_INIT;
     struct sha256 *sha = sha256_new(&err);
 
@@ -174,7 +174,7 @@ static void train(struct losses *l, char digest[SHA256_HEX], const struct datase
 
 static void check_training(int dtype)
 {
-    struct dataset *data = random_data(80);
+    struct dataset *data = random_data(40);
     struct losses l[2];
     char digest[2][SHA256_HEX];
 
