@@ -55,14 +55,6 @@ static inline bool loop_checkpoint(struct stage *st, bool force)
     return false;
 }
 
-static inline bool loop_want(struct stage *st, const char *what, int64_t step)
-{
-    (void)st;
-    (void)what;
-    (void)step;
-    return false;
-}
-
 static inline void loop_progress(struct stage *st, int64_t done, int64_t total,
                                  const char *text)
 {
@@ -116,7 +108,6 @@ static inline void loop_run(struct losses *out, struct model *m,
     st.checkpoint = loop_checkpoint;
     st.progress = loop_progress;
     st.note = loop_note;
-    st.want = loop_want;
     assert_ok(train_loop(&st, m, data, NULL, opt, NULL), &st.err);
     stage_release(&st);
     arena_free(st.arena);

@@ -126,14 +126,6 @@ static void note(struct stage *st, const char *text)
     fprintf(stderr, "bench: %s\n", text);
 }
 
-static bool want(struct stage *st, const char *what, int64_t step)
-{
-    (void)st;
-    (void)what;
-    (void)step;
-    return false;
-}
-
 static void train(struct stage *st, struct watch *w, struct model *m,
                   const struct dataset *data)
 {
@@ -163,7 +155,6 @@ static void train(struct stage *st, struct watch *w, struct model *m,
     st->checkpoint = checkpoint;
     st->progress = after_step;
     st->note = note;
-    st->want = want;
     train_loop(st, m, data, NULL, &o, NULL);
 }
 
