@@ -283,7 +283,7 @@ static void FN(mm_tn)(void *dw, const void *dy, const void *x, int64_t n, int64_
 const struct kernels SET = {
     .name = SET_NAME,
     .dtype = SET_DTYPE,
-    .gemm = SET_GEMM,
+    .packers = SET_PACKERS,
     .add = FN(add),
     .mul = FN(mul),
     .mul_add = FN(mul_add),

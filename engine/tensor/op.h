@@ -52,7 +52,7 @@ struct attn_task {
 struct kernels {
     const char *name;
     enum dtype dtype;
-    bool gemm; /* products by oneDNN */
+    const struct packers *packers; /* products are oneDNN's; NULL: mm_nt and so on */
     void (*add)(void *y, const void *a, const void *b, int64_t n);
     void (*mul)(void *y, const void *a, const void *b, int64_t n);
     void (*mul_add)(void *y, const void *a, const void *b, int64_t n); /* y += a b */
@@ -105,9 +105,19 @@ extern const struct kernels kernels_cpu_v2, kernels_cpu_v3, kernels_cpu_v4;
 /* The set in use for a dtype (f32 or f64). */
 const struct kernels *kernels_for(enum dtype dtype);
 
-/* oneDNN, single-threaded, row-major: c (m, n) = op(a) op(b) + beta c. 0, or -1. */
-int gemm_f32(bool ta, bool tb, int64_t m, int64_t n, int64_t k, const float *a,
-             int64_t lda, const float *b, int64_t ldb, float beta, float *c, int64_t ldc);
+/* Operands of products (cpu/pack.level.c); bits are the same at every level. */
+struct packers {
+    void (*to_bf16)(uint16_t *y, const float *x, int64_t n);
+    /* m columns of x (n rows that are ld apart) as rows of k values, zeros after the n
+     * (k a multiple of 8); half: rounded to bf16. sum[c] += the column's sum unless NULL
+     */
+    void (*turn)(void *to, int64_t k, const float *x, int64_t ld, int64_t n, int64_t m,
+                 float *sum, bool half);
+};
+extern const struct packers packers_v2, packers_v3, packers_v4;
+
+/* Packed copies of a parameter's value, its `cache`; NULL is fine. */
+void packs_free(void *cache);
 
 struct node;
 
@@ -135,6 +145,13 @@ struct tensor *tape_record(struct tape *tape, const struct op *op, struct tensor
                            struct tensor *c, struct tensor *d);
 /* Where gradients of `t` are added to, zeroed at first; NULL: not wanted or no memory. */
 void *tape_grad_of(struct tape *tape, struct tensor *t);
+/* The same without zeroing: with *fresh the memory holds anything, and the caller sets
+ * all of it; without, the caller adds. */
+void *tape_grad_to(struct tape *tape, struct tensor *t, bool *fresh);
+/* In a backward function whose input has the gradient of its output: makes node->grad
+ * that of `t` without a copy, if t has none yet. False: add it as usual. After it
+ * node->grad is NULL. */
+bool tape_grad_hand_on(struct tape *tape, struct node *node, struct tensor *t);
 /* True if a failure sticks: ops then return NULL. */
 bool tape_bad(struct tape *tape);
 /* From the step's arena; NULL fails the tape. */

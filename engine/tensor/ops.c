@@ -37,7 +37,7 @@ struct tensor *op_bad_shapes(struct tape *tape, const char *op, const struct ten
 }
 
 const struct op op_table[OP_COUNT] = {
-    [OP_LINEAR] = {"linear", 1, linear_back},
+    [OP_LINEAR] = {"linear", 2, linear_back},
     [OP_ADD] = {"add", 1, add_back},
     [OP_MUL] = {"mul", 1, mul_back},
     [OP_SCALE] = {"scale", 1, scale_back},
@@ -53,7 +53,7 @@ const struct op op_table[OP_COUNT] = {
     [OP_CROSS_ENTROPY] = {"cross_entropy", 1, cross_entropy_back},
     [OP_SQUARED_ERROR] = {"squared_error", 1, squared_error_back},
     [OP_SEGMENT_CE] = {"segment_cross_entropy", 1, segment_back},
-    [OP_LINEAR_CE] = {"linear_cross_entropy", 1, linear_ce_back},
+    [OP_LINEAR_CE] = {"linear_cross_entropy", 2, linear_ce_back},
     [OP_TAKE_COLUMN] = {"take_column", 1, take_column_back},
 };
 
@@ -65,7 +65,7 @@ void ops_used(struct strbuf *out)
             const struct kernels *k = kernels_for(f64 ? DT_F64 : DT_F32);
             if (!atomic_load(&used[i][f64]))
                 continue;
-            if (i == OP_LINEAR && k->gemm)
+            if (i == OP_LINEAR && k->packers)
                 strbuf_printf(out, "%s%s=onednn-%s", gap, op_table[i].name,
                               kernels_level());
             else

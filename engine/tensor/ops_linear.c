@@ -1,73 +1,337 @@
 /*
  * The linear map and its three products.
+ *
+ * Rows are cut into tiles by their number alone: 64 rows, and tiles of 16 for the last
+ * 128 to 191 (so that threads end together and little is padded), where oneDNN gives a
+ * row the same bits in both; 64 everywhere where it does not. The last tile is padded
+ * with zeros. So a row's bits depend on nothing but the row and the weights.
+ *
+ * Weights are packed once for each version of a parameter, for both directions. A
+ * weight's gradient is the sum of chunks of 512 tokens in their order, the last chunk
+ * padded to a multiple of 32: dy goes through columns as rows, x is packed.
+ *
+ * bf16 rounds both operands, sums in f32. Where oneDNN cannot (no AVX-512), values are
+ * rounded and multiplied in f32. The ref kernels, and what oneDNN refuses, use plain C.
  */
+#include <stdlib.h>
+
+#include "gemm.h"
 #include "ops_shared.h"
 
-#define TILE_O 192 /* rows of a weight gradient's tile */
-#define CHUNK 512  /* tokens of a weight gradient's chunk */
+#define TILE 64     /* rows of a large tile, */
+#define SMALL 16    /* of a small one, */
+#define LAST 128    /* and what at least is left to small ones */
+#define TILE_O 96   /* rows of a weight gradient's tile */
+#define CHUNK 512   /* tokens of a weight gradient's chunk */
+#define CHUNK_TO 32 /* the last one is a multiple of */
 
-static const float *rounded(struct tape *tape, const float *x, int64_t n)
+/* ---- packed weights ---- */
+
+enum side { SIDE_NT, SIDE_NN, SIDES }; /* for x w' and for dy w */
+
+struct packed {
+    uint64_t version;
+    enum dtype dtype;
+    int64_t o, i, bytes;
+    void *data;
+};
+
+struct packs {
+    struct packed side[SIDES];
+};
+
+void packs_free(void *cache)
 {
-    if (tape_compute(tape) != DT_BF16)
-        return x;
-    float *y = tape_alloc(tape, n, sizeof *y);
-    for (int64_t i = 0; y && i < n; i++)
-        y[i] = bf16_to_f32(f32_to_bf16(x[i]));
-    return y;
+    struct packs *packs = cache;
+    for (int i = 0; packs && i < SIDES; i++)
+        free(packs->side[i].data);
+    free(packs);
 }
+
+/* The parameter's packed copy, made anew if its value changed; NULL fails the tape. */
+static const void *pack_param(struct tape *tape, const struct gemm *g, struct param *p,
+                              enum side side, enum dtype dtype, int64_t o, int64_t i)
+{
+    struct packs *packs = p->cache;
+    int64_t bytes = (gemm_packed_bytes(g) + 63) / 64 * 64;
+    if (!packs)
+        packs = p->cache = mem_new(1, sizeof *packs, NULL);
+    if (!packs)
+        goto fail;
+    struct packed *s = &packs->side[side];
+    if (s->data && s->version == p->version && s->dtype == dtype && s->o == o &&
+        s->i == i)
+        return s->data;
+    if (s->bytes < bytes) {
+        free(s->data);
+        s->bytes = 0;
+        s->data = aligned_alloc(64, (size_t)bytes);
+    }
+    if (!s->data || gemm_pack(g, side == SIDE_NT, p->value.data, s->data))
+        goto fail;
+    *s = (struct packed){p->version, dtype, o, i, s->bytes < bytes ? bytes : s->bytes,
+                         s->data};
+    return s->data;
+fail:
+    tape_fail(tape, ERR_MEMORY, "no memory to pack %s", p->name);
+    return NULL;
+}
+
+static const void *pack(struct tape *tape, const struct gemm *g, const struct tensor *w,
+                        const float *data, enum side side, enum dtype dtype)
+{
+    if (w->param && w->param->value.data == data)
+        return pack_param(tape, g, w->param, side, dtype, w->shape.dim[0],
+                          w->shape.dim[1]);
+    void *packed = tape_alloc(tape, gemm_packed_bytes(g), 1);
+    if (packed && gemm_pack(g, side == SIDE_NT, data, packed)) {
+        tape_fail(tape, ERR_MEMORY, "no memory to pack weights");
+        return NULL;
+    }
+    return packed;
+}
+
+/* ---- rows in tiles: x w' and dy w ---- */
+
+struct rows_job {
+    const struct kernels *k;
+    int64_t n, in, out; /* rows, columns of a row that comes in and goes out */
+    int64_t large;      /* tiles of 64 rows; then come small ones */
+    const struct gemm_tile *tile[2]; /* large, small */
+    const float *from, *bias;
+    const void *w;
+    float *to;
+    bool half, add;
+    atomic_int failed;
+};
+
+static int64_t cut_rows(struct rows_job *j, bool any)
+{
+    j->large = any ? (j->n < LAST ? 0 : (j->n - LAST) / TILE) : tasks_of(j->n, TILE);
+    return any ? j->large + tasks_of(j->n - j->large * TILE, SMALL) : j->large;
+}
+
+/* `rows` of m rows of `from` in the form the product wants: as they are if whole and
+ * f32. */
+static const void *operand(const struct rows_job *j, const float *from, int64_t rows,
+                           int64_t m)
+{
+    if (rows == m && !j->half)
+        return from;
+    int64_t size = j->half ? 2 : 4;
+    char *x = gemm_scratch(0, m * j->in * size);
+    if (!x)
+        return NULL;
+    if (j->half)
+        j->k->packers->to_bf16((uint16_t *)(void *)x, from, rows * j->in);
+    else
+        memcpy(x, from, (size_t)(rows * j->in * size));
+    memset(x + rows * j->in * size, 0, (size_t)((m - rows) * j->in * size));
+    return x;
+}
+
+static void rows_task(void *ctx, int64_t task)
+{
+    struct rows_job *j = ctx;
+    bool small = task >= j->large;
+    int64_t m = small ? SMALL : TILE;
+    int64_t r = small ? j->large * TILE + (task - j->large) * SMALL : task * TILE;
+    int64_t rows = min64(m, j->n - r);
+    float *to = j->to + r * j->out, *y = to;
+    const void *x = operand(j, j->from + r * j->in, rows, m);
+    if (rows < m)
+        y = gemm_scratch(1, m * j->out * (int64_t)sizeof *y);
+    if (y && y != to && j->add) {
+        memset(y + rows * j->out, 0, (size_t)((m - rows) * j->out) * sizeof *y);
+        memcpy(y, to, (size_t)(rows * j->out) * sizeof *y);
+    }
+    if (!x || !y || gemm_run(j->tile[small], x, j->w, j->bias, y))
+        atomic_store(&j->failed, 1);
+    else if (y != to)
+        memcpy(to, y, (size_t)(rows * j->out) * sizeof *y);
+}
+
+/* What a product is about; w is (o, i). */
+struct operands {
+    const struct kernels *k;
+    const float *x, *dy; /* (n, i), (n, o) */
+    const struct tensor *w;
+    const float *w_data; /* w's values, or rounded ones */
+    const float *bias;
+    int64_t n, i, o;
+    enum dtype dtype; /* of the primitives */
+};
+
+/* to = x w' + bias, or to (+)= dy w. False: oneDNN refuses the shape. */
+static bool rows_product(struct tape *tape, const struct operands *a, enum side side,
+                         float *to, bool add)
+{
+    bool nt = side == SIDE_NT;
+    struct rows_job j = {.k = a->k,
+                         .n = a->n,
+                         .in = nt ? a->i : a->o,
+                         .out = nt ? a->o : a->i,
+                         .from = nt ? a->x : a->dy,
+                         .bias = nt ? a->bias : NULL,
+                         .to = to,
+                         .half = a->dtype == DT_BF16,
+                         .add = add};
+    struct gemm *g = gemm_find(a->dtype, j.in, j.out);
+    if (!g)
+        return false;
+    int64_t tasks = cut_rows(&j, gemm_any_rows(g));
+    j.tile[0] = gemm_tile(g, TILE, add, j.bias != NULL);
+    j.tile[1] = gemm_tile(g, SMALL, add, j.bias != NULL);
+    bool fine = j.tile[0] && j.tile[1];
+    struct arena_mark mark = arena_mark(tape_arena(tape));
+    if (fine)
+        j.w = pack(tape, g, a->w, a->w_data, side, a->dtype);
+    if (fine && j.w)
+        pool_run(tape_pool(tape), tasks, rows_task, &j);
+    arena_rewind(tape_arena(tape), mark);
+    gemm_release(g);
+    if (j.failed)
+        tape_fail(tape, ERR_MEMORY, "no memory for a product of %lld x %lld x %lld",
+                  (long long)a->n, (long long)j.in, (long long)j.out);
+    return fine;
+}
+
+/* ---- a weight's gradient: dw (o, i) += dy' x ---- */
+
+struct weight_job {
+    const struct kernels *k;
+    int64_t n, i, o;
+    int64_t whole, last; /* whole chunks; tokens of the last one, padded, or 0 */
+    struct gemm *g[2];   /* for whole chunks and the last one */
+    const struct gemm_tile *first[2][2], *more[2][2]; /* [last chunk][last tile] */
+    const float *x, *tail, *dy;
+    char *packed;
+    int64_t packed_bytes; /* of a whole chunk */
+    float *dw, *db;
+    bool half, add;
+    atomic_int failed;
+};
+
+static void pack_task(void *ctx, int64_t task)
+{
+    struct weight_job *j = ctx;
+    bool last = task == j->whole;
+    const float *x = last ? j->tail : j->x + task * CHUNK * j->i;
+    if (gemm_pack(j->g[last], false, x, j->packed + task * j->packed_bytes))
+        atomic_store(&j->failed, 1);
+}
+
+static void weight_task(void *ctx, int64_t task)
+{
+    struct weight_job *j = ctx;
+    int64_t o = task * TILE_O, m = min64(TILE_O, j->o - o);
+    bool cut = m < TILE_O;
+    void *turned = gemm_scratch(0, TILE_O * CHUNK * (j->half ? 2 : 4));
+    if (!turned)
+        atomic_store(&j->failed, 1);
+    for (int64_t c = 0; turned && c * CHUNK < j->n; c++) {
+        bool last = c == j->whole;
+        const struct gemm_tile *t =
+            c == 0 && !j->add ? j->first[last][cut] : j->more[last][cut];
+        j->k->packers->turn(turned, last ? j->last : CHUNK, j->dy + c * CHUNK * j->o + o,
+                            j->o, min64(CHUNK, j->n - c * CHUNK), m,
+                            j->db ? j->db + o : NULL, j->half);
+        if (gemm_run(t, turned, j->packed + c * j->packed_bytes, NULL, j->dw + o * j->i))
+            atomic_store(&j->failed, 1);
+    }
+}
+
+static bool weight_tiles(struct weight_job *j)
+{
+    bool fine = true;
+    for (int last = 0; last < 2; last++)
+        for (int cut = 0; fine && j->g[last] && cut < 2; cut++) {
+            int64_t m = cut ? j->o % TILE_O : min64(TILE_O, j->o);
+            if (m == 0)
+                continue;
+            j->first[last][cut] = gemm_tile(j->g[last], m, false, false);
+            j->more[last][cut] = gemm_tile(j->g[last], m, true, false);
+            fine = j->first[last][cut] && j->more[last][cut];
+        }
+    return fine;
+}
+
+/* The last chunk's rows with zeros below. */
+static const float *pad_tail(struct tape *tape, const struct weight_job *j)
+{
+    int64_t rows = j->n - j->whole * CHUNK;
+    float *tail = tape_alloc(tape, j->last * j->i, sizeof *tail);
+    if (!tail)
+        return NULL;
+    memcpy(tail, j->x + j->whole * CHUNK * j->i, (size_t)(rows * j->i) * sizeof *tail);
+    memset(tail + rows * j->i, 0, (size_t)((j->last - rows) * j->i) * sizeof *tail);
+    return tail;
+}
+
+static bool weight_product(struct tape *tape, const struct operands *a, float *dw,
+                           bool add, float *db)
+{
+    struct weight_job j = {.k = a->k,
+                           .n = a->n,
+                           .i = a->i,
+                           .o = a->o,
+                           .whole = a->n / CHUNK,
+                           .last = tasks_of(a->n % CHUNK, CHUNK_TO) * CHUNK_TO,
+                           .x = a->x,
+                           .dy = a->dy,
+                           .dw = dw,
+                           .db = db,
+                           .half = a->dtype == DT_BF16,
+                           .add = add};
+    struct arena_mark mark = arena_mark(tape_arena(tape));
+    int64_t chunks = j.whole + (j.last > 0);
+    j.g[0] = j.whole ? gemm_find(a->dtype, CHUNK, a->i) : NULL;
+    j.g[1] = j.last ? gemm_find(a->dtype, j.last, a->i) : NULL;
+    bool fine = (j.g[0] || !j.whole) && (j.g[1] || !j.last) && weight_tiles(&j);
+    if (fine) {
+        j.packed_bytes = gemm_packed_bytes(j.g[j.whole == 0]);
+        j.packed_bytes = (j.packed_bytes + 63) / 64 * 64;
+        j.packed = tape_alloc(tape, chunks, (size_t)j.packed_bytes);
+        j.tail = j.last ? pad_tail(tape, &j) : NULL;
+        if (!tape_bad(tape)) {
+            pool_run(tape_pool(tape), chunks, pack_task, &j);
+            pool_run(tape_pool(tape), tasks_of(j.o, TILE_O), weight_task, &j);
+        }
+    }
+    arena_rewind(tape_arena(tape), mark);
+    gemm_release(j.g[0]);
+    gemm_release(j.g[1]);
+    if (j.failed)
+        tape_fail(tape, ERR_MEMORY, "no memory for a product of %lld x %lld x %lld",
+                  (long long)a->o, (long long)a->n, (long long)a->i);
+    return fine;
+}
+
+/* ---- the same by plain C ---- */
 
 static void nt_task(void *ctx, int64_t task)
 {
     struct job *j = ctx;
-    int64_t r = task * ROWS, n = min64(ROWS, j->n - r);
-    if (!j->k->gemm) {
-        j->k->mm_nt(at(j->to, j->k, r * j->o), at(j->x, j->k, r * j->c), j->w, j->b, n,
-                    j->c, j->o);
-        return;
-    }
-    const float *x = n < ROWS ? j->tail : (const float *)j->x + r * j->c;
-    float *y = n < ROWS ? j->tail_out : (float *)j->to + r * j->o;
-    if (gemm_f32(false, true, ROWS, j->o, j->c, x, j->c, j->w, j->c, 0, y, j->o))
-        atomic_store(j->failed, 1);
-    for (int64_t i = 0; j->b && i < n; i++)
-        j->k->add(y + i * j->o, y + i * j->o, j->b, j->o);
-    if (n < ROWS)
-        memcpy((float *)j->to + r * j->o, y, (size_t)(n * j->o) * sizeof *y);
+    int64_t r = task * TILE;
+    j->k->mm_nt(at(j->to, j->k, r * j->o), at(j->x, j->k, r * j->c), j->w, j->b,
+                min64(TILE, j->n - r), j->c, j->o);
 }
 
 static void nn_task(void *ctx, int64_t task)
 {
     struct job *j = ctx;
-    int64_t r = task * ROWS, n = min64(ROWS, j->n - r);
-    if (!j->k->gemm) {
-        j->k->mm_nn(at(j->to, j->k, r * j->c), at(j->dy, j->k, r * j->o), j->w, n, j->c,
-                    j->o);
-        return;
-    }
-    const float *dy = n < ROWS ? j->tail : (const float *)j->dy + r * j->o;
-    float *dx = n < ROWS ? j->tail_out : (float *)j->to + r * j->c;
-    if (gemm_f32(false, false, ROWS, j->c, j->o, dy, j->o, j->w, j->c,
-                 n < ROWS ? 0.0f : 1.0f, dx, j->c))
-        atomic_store(j->failed, 1);
-    if (n < ROWS)
-        j->k->axpy((float *)j->to + r * j->c, dx, 1, n * j->c);
+    int64_t r = task * TILE;
+    j->k->mm_nn(at(j->to, j->k, r * j->c), at(j->dy, j->k, r * j->o), j->w,
+                min64(TILE, j->n - r), j->c, j->o);
 }
 
 static void tn_task(void *ctx, int64_t task)
 {
     struct job *j = ctx;
-    int64_t o0 = task * TILE_O, o1 = min64(o0 + TILE_O, j->o);
-    for (int64_t r = 0; r < j->n; r += CHUNK) {
-        int64_t n = min64(CHUNK, j->n - r);
-        if (!j->k->gemm)
-            j->k->mm_tn(j->to, at(j->dy, j->k, r * j->o), at(j->x, j->k, r * j->c), n,
-                        j->c, j->o, o0, o1);
-        else if (gemm_f32(true, false, o1 - o0, j->c, n,
-                          (const float *)j->dy + r * j->o + o0, j->o,
-                          (const float *)j->x + r * j->c, j->c, 1.0f,
-                          (float *)j->to + o0 * j->c, j->c))
-            atomic_store(j->failed, 1);
-    }
+    int64_t o = task * TILE_O;
+    for (int64_t r = 0; r < j->n; r += CHUNK)
+        j->k->mm_tn(j->to, at(j->dy, j->k, r * j->o), at(j->x, j->k, r * j->c),
+                    min64(CHUNK, j->n - r), j->c, j->o, o, min64(o + TILE_O, j->o));
 }
 
 static void colsum_task(void *ctx, int64_t task)
@@ -84,62 +348,121 @@ void op_colsum(struct tape *tape, const struct kernels *k, void *to, const void 
            &(struct job){.k = k, .to = to, .x = x, .w = w, .n = n, .c = c});
 }
 
-/* Copies the last rows, zero-padded to a whole tile, where rows do not fill one. */
-static bool pad_tail(struct tape *tape, struct job *j, const float *from, int64_t c,
-                     int64_t out_c)
+/* ---- what the operations call ---- */
+
+/* Values rounded to bf16, still in f32. */
+static const void *rounded(struct tape *tape, const void *x, int64_t n)
 {
-    int64_t n = j->n % ROWS;
-    if (!n || !j->k->gemm)
-        return true;
-    j->tail = tape_alloc(tape, ROWS * c, sizeof(float));
-    j->tail_out = tape_alloc(tape, ROWS * out_c, sizeof(float));
-    if (!j->tail || !j->tail_out)
-        return false;
-    memset(j->tail, 0, (size_t)(ROWS * c) * sizeof(float));
-    memcpy(j->tail, from + (j->n - n) * c, (size_t)(n * c) * sizeof(float));
-    return true;
+    if (tape_compute(tape) != DT_BF16 || !x)
+        return x;
+    const float *from = x;
+    float *y = tape_alloc(tape, n, sizeof *y);
+    for (int64_t i = 0; y && i < n; i++)
+        y[i] = bf16_to_f32(f32_to_bf16(from[i]));
+    return y;
 }
 
-void linear_product(struct tape *tape, enum product what, void *to, const void *x,
-                    const void *dy, const void *w, const void *b, int64_t n, int64_t i,
-                    int64_t o)
+static struct operands operands(struct tape *tape, const struct linear *l)
 {
-    atomic_int failed = 0;
-    struct job j = {.k = op_use(tape, OP_LINEAR),
-                    .n = n,
-                    .c = i,
-                    .o = o,
-                    .x = x,
-                    .dy = dy,
-                    .w = w,
-                    .b = b,
-                    .to = to,
-                    .failed = &failed};
-    if (!to || n == 0 || i == 0 || o == 0) {
-        for (int64_t r = 0; to && what == PRODUCT_NT && r < n * o; r++)
-            memcpy(at(to, j.k, r), b ? at(b, j.k, r % o) : &(double){0},
-                   (size_t)dtype_bytes(j.k->dtype));
+    struct operands a = {.k = op_use(tape, OP_LINEAR),
+                         .x = l->x,
+                         .dy = l->dy,
+                         .w = l->w,
+                         .w_data = l->w ? l->w->data : NULL,
+                         .bias = l->b,
+                         .n = l->n,
+                         .i = l->i,
+                         .o = l->o,
+                         .dtype = tape_compute(tape)};
+    if (a.dtype == DT_BF16 && (!a.k->packers || !gemm_can(DT_BF16))) { /* by f32 */
+        a.dtype = DT_F32;
+        a.x = rounded(tape, a.x, a.n * a.i);
+        a.dy = rounded(tape, a.dy, a.n * a.o);
+        a.w_data = rounded(tape, a.w_data, a.o * a.i);
+    }
+    return a;
+}
+
+static struct job plain(const struct operands *a, void *to)
+{
+    return (struct job){.k = a->k,
+                        .n = a->n,
+                        .c = a->i,
+                        .o = a->o,
+                        .x = a->x,
+                        .dy = a->dy,
+                        .w = a->w_data,
+                        .b = a->bias,
+                        .to = to};
+}
+
+void linear_forward(struct tape *tape, const struct linear *l, void *y)
+{
+    struct arena_mark mark = arena_mark(tape_arena(tape));
+    const struct kernels *k = kernels_for(tape_real(tape));
+    if (tape_bad(tape) || !y)
+        return;
+    if (l->n == 0 || l->i == 0 || l->o == 0) {
+        for (int64_t r = 0; r < l->n * l->o; r++)
+            memcpy(at(y, k, r), l->b ? at(l->b, k, r % l->o) : &(double){0},
+                   (size_t)dtype_bytes(k->dtype));
         return;
     }
-    if (tape_compute(tape) == DT_BF16) {
-        j.x = x ? rounded(tape, x, n * i) : NULL;
-        j.dy = dy ? rounded(tape, dy, n * o) : NULL;
-        j.w = w ? rounded(tape, w, o * i) : NULL;
+    struct operands a = operands(tape, l);
+    if (!a.k->packers || !rows_product(tape, &a, SIDE_NT, y, false)) {
+        struct job j = plain(&a, y);
+        op_run(tape, tasks_of(a.n, TILE), nt_task, &j);
     }
-    bool fine = !tape_bad(tape);
-    if (fine && what == PRODUCT_NT)
-        fine = pad_tail(tape, &j, j.x, i, o);
-    if (fine && what == PRODUCT_NN)
-        fine = pad_tail(tape, &j, j.dy, o, i);
-    if (fine)
-        op_run(tape, what == PRODUCT_TN ? tasks_of(o, TILE_O) : tasks_of(n, ROWS),
-               what == PRODUCT_NT   ? nt_task
-               : what == PRODUCT_NN ? nn_task
-                                    : tn_task,
-               &j);
-    if (failed)
-        tape_fail(tape, ERR_IO, "oneDNN refused a product of %lld x %lld x %lld",
-                  (long long)n, (long long)i, (long long)o);
+    arena_rewind(tape_arena(tape), mark);
+}
+
+void linear_dx(struct tape *tape, const struct linear *l, void *dx, bool fresh)
+{
+    struct arena_mark mark = arena_mark(tape_arena(tape));
+    const struct kernels *k = kernels_for(tape_real(tape));
+    if (tape_bad(tape) || !dx)
+        return;
+    size_t bytes = (size_t)(l->n * l->i * dtype_bytes(k->dtype));
+    if (l->n == 0 || l->i == 0 || l->o == 0) {
+        if (fresh && bytes)
+            memset(dx, 0, bytes);
+        return;
+    }
+    struct operands a = operands(tape, l);
+    if (!a.k->packers || !rows_product(tape, &a, SIDE_NN, dx, !fresh)) {
+        struct job j = plain(&a, dx);
+        if (fresh)
+            memset(dx, 0, bytes);
+        op_run(tape, tasks_of(a.n, TILE), nn_task, &j);
+    }
+    arena_rewind(tape_arena(tape), mark);
+}
+
+void linear_dw(struct tape *tape, const struct linear *l, void *dw, bool fresh, void *db)
+{
+    struct arena_mark mark = arena_mark(tape_arena(tape));
+    const struct kernels *k = kernels_for(tape_real(tape));
+    if (tape_bad(tape))
+        return;
+    size_t bytes = (size_t)(l->o * l->i * dtype_bytes(k->dtype));
+    if (dw && fresh && (l->n == 0 || l->i == 0 || l->o == 0) && bytes)
+        memset(dw, 0, bytes);
+    if (!dw || l->n == 0 || l->i == 0 || l->o == 0) {
+        op_colsum(tape, k, db, l->dy, NULL, l->n, l->o);
+        return;
+    }
+    struct operands a = operands(tape, l);
+    bool rounded_dy = a.dy != l->dy; /* the bias wants all its bits */
+    if (!a.k->packers || !weight_product(tape, &a, dw, !fresh, rounded_dy ? NULL : db)) {
+        struct job j = plain(&a, dw);
+        if (fresh)
+            memset(dw, 0, bytes);
+        op_run(tape, tasks_of(a.o, TILE_O), tn_task, &j);
+        rounded_dy = true;
+    }
+    if (rounded_dy)
+        op_colsum(tape, k, db, l->dy, NULL, l->n, l->o);
+    arena_rewind(tape_arena(tape), mark);
 }
 
 struct tensor *linear(struct tape *tape, struct tensor *x, struct tensor *w,
@@ -149,25 +472,33 @@ struct tensor *linear(struct tape *tape, struct tensor *x, struct tensor *w,
         return NULL;
     if (x->shape.rank != 2 || w->shape.rank != 2 || x->shape.dim[1] != w->shape.dim[1])
         return op_bad_shapes(tape, "linear", x, w, "wants (N, I) and (O, I)");
-    int64_t n = x->shape.dim[0], i = x->shape.dim[1], o = w->shape.dim[0];
-    if (b && shape_count(b->shape) != o)
+    struct linear l = {.x = x->data,
+                       .w = w,
+                       .b = b ? b->data : NULL,
+                       .n = x->shape.dim[0],
+                       .i = x->shape.dim[1],
+                       .o = w->shape.dim[0]};
+    if (b && shape_count(b->shape) != l.o)
         return op_bad_shapes(tape, "linear", w, b, "the bias has one value a row");
-    struct tensor *y = tape_tensor(tape, tape_real(tape), SHAPE(n, o));
+    struct tensor *y = tape_tensor(tape, tape_real(tape), SHAPE(l.n, l.o));
     if (!y)
         return NULL;
-    linear_product(tape, PRODUCT_NT, y->data, x->data, NULL, w->data, b ? b->data : NULL,
-                   n, i, o);
+    linear_forward(tape, &l, y->data);
     return tape_record(tape, &op_table[OP_LINEAR], y, NULL, x, w, b, NULL);
 }
 
 void linear_back(struct tape *tape, struct node *node)
 {
     struct tensor *x = node->in[0], *w = node->in[1];
-    int64_t n = x->shape.dim[0], i = x->shape.dim[1], o = w->shape.dim[0];
-    linear_product(tape, PRODUCT_NN, tape_grad_of(tape, x), NULL, node->grad, w->data,
-                   NULL, n, i, o);
-    linear_product(tape, PRODUCT_TN, tape_grad_of(tape, w), x->data, node->grad, NULL,
-                   NULL, n, i, o);
-    op_colsum(tape, op_use(tape, OP_LINEAR), tape_grad_of(tape, node->in[2]), node->grad,
-              NULL, n, o);
+    bool fresh_x, fresh_w;
+    void *dx = tape_grad_to(tape, x, &fresh_x), *dw = tape_grad_to(tape, w, &fresh_w);
+    void *db = tape_grad_of(tape, node->in[2]);
+    struct linear l = {.x = x->data,
+                       .dy = node->grad,
+                       .w = w,
+                       .n = x->shape.dim[0],
+                       .i = x->shape.dim[1],
+                       .o = w->shape.dim[0]};
+    linear_dx(tape, &l, dx, fresh_x);
+    linear_dw(tape, &l, dw, fresh_w, db);
 }

@@ -236,8 +236,13 @@ struct tensor *linear_cross_entropy(struct tape *tape, struct tensor *x, struct 
         return NULL;
     for (int64_t r = 0; r < n; r += CE_ROWS) {
         int64_t m = min64(CE_ROWS, n - r);
-        linear_product(tape, PRODUCT_NT, logits, at(x->data, k, r * c), NULL, w->data,
-                       b ? b->data : NULL, m, c, v);
+        struct linear l = {.x = at(x->data, k, r * c),
+                           .w = w,
+                           .b = b ? b->data : NULL,
+                           .n = m,
+                           .i = c,
+                           .o = v};
+        linear_forward(tape, &l, logits);
         classes_rows(a, k, logits, r, r + m, v);
     }
     arena_rewind(tape_arena(tape), mark);
@@ -258,15 +263,18 @@ void linear_ce_back(struct tape *tape, struct node *node)
     void *d = tape_alloc(tape, min64(n, CE_ROWS) * v, (size_t)size);
     for (int64_t r = 0; logits && d && r < n; r += CE_ROWS) {
         int64_t m = min64(CE_ROWS, n - r);
-        linear_product(tape, PRODUCT_NT, logits, at(x->data, k, r * c), NULL, w->data,
-                       b ? b->data : NULL, m, c, v);
+        struct linear l = {.x = at(x->data, k, r * c),
+                           .dy = d,
+                           .w = w,
+                           .b = b ? b->data : NULL,
+                           .n = m,
+                           .i = c,
+                           .o = v};
+        linear_forward(tape, &l, logits);
         memset(d, 0, (size_t)(m * v * size));
         classes_back(a, k, logits, d, r, r + m, v, share(node, k, a->counted));
-        linear_product(tape, PRODUCT_NN, at(dx, k, r * c), NULL, d, w->data, NULL, m, c,
-                       v);
-        linear_product(tape, PRODUCT_TN, dw, at(x->data, k, r * c), d, NULL, NULL, m, c,
-                       v);
-        op_colsum(tape, k, db, d, NULL, m, v);
+        linear_dx(tape, &l, at(dx, k, r * c), false);
+        linear_dw(tape, &l, dw, false, db);
     }
     arena_rewind(tape_arena(tape), mark);
 }

@@ -120,12 +120,20 @@ void op_colsum(struct tape *tape, const struct kernels *k, void *to, const void 
 void op_axpy(struct tape *tape, const struct kernels *k, void *to, const void *x,
              double a, int64_t n);
 
-/* One of the three products of a linear map; x, dy, w as far as the product reads them:
- * to (N, O) = x w' + b;  to (N, I) += dy w;  to (O, I) += dy' x. */
-enum product { PRODUCT_NT, PRODUCT_NN, PRODUCT_TN };
-void linear_product(struct tape *tape, enum product what, void *to, const void *x,
-                    const void *dy, const void *w, const void *b, int64_t n, int64_t i,
-                    int64_t o);
+/* A linear map of n rows and what its three products read: x (n, i), dy (n, o), w (o, i),
+ * b (o) or NULL. */
+struct linear {
+    const void *x, *dy;
+    const struct tensor *w;
+    const void *b;
+    int64_t n, i, o;
+};
+/* y = x w' + b */
+void linear_forward(struct tape *tape, const struct linear *l, void *y);
+/* dx += dy w; fresh: dx = dy w. dx NULL: nothing. */
+void linear_dx(struct tape *tape, const struct linear *l, void *dx, bool fresh);
+/* dw += dy' x; fresh: dw = dy' x; db += sum of dy over rows. NULL: not wanted. */
+void linear_dw(struct tape *tape, const struct linear *l, void *dw, bool fresh, void *db);
 
 /* Dropout of rows: what it keeps is drawn once and serves the backward pass too. */
 struct dropped {

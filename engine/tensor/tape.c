@@ -9,6 +9,8 @@
 
 #include "op.h"
 
+enum { SPARES = 32 };
+
 struct tape {
     struct pool *pool;
     struct arena *arena;
@@ -18,6 +20,11 @@ struct tape {
     struct err err;
     struct node *nodes;
     int64_t count, capacity;
+    struct spare { /* gradients that nobody needs any more */
+        void *data;
+        int64_t bytes;
+    } spare[SPARES];
+    int spares;
 };
 
 struct tape *tape_new(struct pool *pool, enum dtype compute, struct err *err)
@@ -55,6 +62,7 @@ void tape_begin(struct tape *tape, enum tape_flags flags)
 {
     arena_clear(tape->arena);
     tape->count = 0;
+    tape->spares = 0;
     tape->flags = flags;
     err_clear(&tape->err);
 }
@@ -221,20 +229,71 @@ struct tensor *tape_record(struct tape *tape, const struct op *op, struct tensor
     return out;
 }
 
-void *tape_grad_of(struct tape *tape, struct tensor *t)
+/* Memory for a gradient: one of the same size that is done with, warm from its use. */
+static void *grad_memory(struct tape *tape, int64_t bytes)
 {
+    for (int i = 0; i < tape->spares; i++)
+        if (tape->spare[i].bytes == bytes) {
+            void *data = tape->spare[i].data;
+            tape->spare[i] = tape->spare[--tape->spares];
+            return data;
+        }
+    return tape_alloc(tape, bytes, 1);
+}
+
+static int64_t grad_bytes(const struct tensor *t)
+{
+    return shape_count(t->shape) * dtype_bytes(t->dtype);
+}
+
+static bool is_param(const struct tensor *t)
+{
+    return t->param && t->dtype == DT_F32;
+}
+
+void *tape_grad_to(struct tape *tape, struct tensor *t, bool *fresh)
+{
+    *fresh = false;
     if (!t || t->node < 0 || !t->wants_grad)
         return NULL;
     struct node *node = &tape->nodes[t->node];
     if (node->grad)
         return node->grad;
-    if (t->param && t->dtype == DT_F32)
+    if (is_param(t))
         return node->grad = t->param->grad;
-    int64_t bytes = shape_count(t->shape) * dtype_bytes(t->dtype);
-    node->grad = tape_alloc(tape, bytes, 1);
-    if (node->grad)
-        memset(node->grad, 0, (size_t)bytes);
-    return node->grad;
+    *fresh = true;
+    return node->grad = grad_memory(tape, grad_bytes(t));
+}
+
+void *tape_grad_of(struct tape *tape, struct tensor *t)
+{
+    bool fresh;
+    void *grad = tape_grad_to(tape, t, &fresh);
+    if (grad && fresh)
+        memset(grad, 0, (size_t)grad_bytes(t));
+    return grad;
+}
+
+bool tape_grad_hand_on(struct tape *tape, struct node *node, struct tensor *t)
+{
+    if (!t || t->node < 0 || !t->wants_grad || is_param(t) || node->keep)
+        return false;
+    struct node *to = &tape->nodes[t->node];
+    if (to->grad || grad_bytes(t) != grad_bytes(node->out))
+        return false;
+    to->grad = node->grad;
+    node->grad = NULL;
+    return true;
+}
+
+/* The gradient of an inner node is dead once it went to the node's inputs. */
+static void grad_done(struct tape *tape, struct node *node)
+{
+    if (!node->op || node->keep || !node->grad || is_param(node->out) ||
+        tape->spares == SPARES)
+        return;
+    tape->spare[tape->spares++] = (struct spare){node->grad, grad_bytes(node->out)};
+    node->grad = NULL;
 }
 
 /* A double tape has gradients of its own; the parameter's are float. */
@@ -273,10 +332,12 @@ void tape_backward(struct tape *tape, const struct tensor *loss, float scale)
         struct node *node = &tape->nodes[i];
         if (!node->grad)
             continue;
-        if (node->op)
+        if (node->op) {
             node->op->backward(tape, node);
-        else
+            grad_done(tape, node);
+        } else {
             hand_over(node);
+        }
     }
 }
 

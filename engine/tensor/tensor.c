@@ -246,7 +246,7 @@ void param_apply_mask(struct param *p)
 
 void param_release(struct param *p)
 {
-    free(p->cache);
+    packs_free(p->cache);
     p->cache = NULL;
 }
 

@@ -126,5 +126,5 @@ INLINE lanes FN(lanes_exp)(lanes x)
 #define SET JOIN(kernels_cpu_, LEVEL, )
 #define SET_NAME "cpu-" TEXT(LEVEL)
 #define SET_DTYPE DT_F32
-#define SET_GEMM true
+#define SET_PACKERS &JOIN(packers_, LEVEL, )
 #include "../kernels.inc.h"

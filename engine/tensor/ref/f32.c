@@ -16,7 +16,7 @@
 #define SET kernels_ref_f32
 #define SET_NAME "ref-f32"
 #define SET_DTYPE DT_F32
-#define SET_GEMM false
+#define SET_PACKERS NULL
 #include "attention.inc.h"
 #include "draw.inc.h"
 #include "../kernels.inc.h"

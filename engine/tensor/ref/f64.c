@@ -16,7 +16,7 @@
 #define SET kernels_ref_f64
 #define SET_NAME "ref-f64"
 #define SET_DTYPE DT_F64
-#define SET_GEMM false
+#define SET_PACKERS NULL
 #include "attention.inc.h"
 #include "draw.inc.h"
 #include "../kernels.inc.h"
