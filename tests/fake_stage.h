@@ -305,8 +305,15 @@ static inline void fake_set(const struct option *o, char *at, const char *text)
             }
         fail_msg("%s has no choice %s", o->name, text);
         return;
-    default:
-        fail_msg("%s: lists are not set here", o->name);
+    case OPT_INTS: { /* "[]", "4", "1,4" */
+        struct int_list *list = (void *)at;
+        *list = (struct int_list){0, calloc(16, sizeof(int64_t))};
+        for (char *end; *text && *text != '['; text = *end == ',' ? end + 1 : end)
+            list->v[list->n++] = strtoll(text, &end, 10);
+        return;
+    }
+    case OPT_STRINGS:
+        fail_msg("%s: lists of strings are not set here", o->name);
     }
 }
 
@@ -336,6 +343,8 @@ static inline void fake_options_free(struct fake_stage *f, const struct method *
     for (const struct option *o = m->options; o->name; o++)
         if (o->type == OPT_STRING)
             free(*(char **)(void *)(f->options + o->offset));
+        else if (o->type == OPT_INTS)
+            free(((struct int_list *)(void *)(f->options + o->offset))->v);
 }
 
 /* ---- running ---- */

@@ -147,11 +147,12 @@ struct plot {
     const char *title, *x_label, *y_label;
     int64_t n_series;
     const struct plot_series *series;
-    double low, high; /* what the values cannot pass (a share: 0 and 1), where bands end; NaN or infinite: none */
+    double low, high; /* what the values cannot pass (a share: 0 and 1), where bands end;
+                         NaN or infinite: none */
 };
 
-/* Cells as colours: (rows, cols) values, NaN where there is none. A scale of two colours around 0 if
- * values lie on both sides of it. */
+/* Cells as colours: (rows, cols) values, NaN where there is none. A scale of two colours
+ * around 0 if values lie on both sides of it. */
 struct plot_map {
     const char *title, *x_label, *y_label;
     int64_t rows, cols;
@@ -166,8 +167,8 @@ struct plot_map {
  * are there. */
 int plot_write(const struct plot *plot, const char *base, struct err *err);
 int plot_map_write(const struct plot_map *map, const char *base, struct err *err);
-/* As the declaration says: a line for each row over the columns' values (which must be numbers), band:
- * one std, cut at the metric's bounds; or a map. */
+/* As the declaration says: a line for each row over the columns' values (which must be
+ * numbers), band: one std, cut at the metric's bounds; or a map. */
 int table_plot(const struct table *t, const char *base, struct err *err);
 
 /* ---- difference of two runs ---- */

@@ -16,13 +16,13 @@
 
 struct args {
     struct common common;
-    const char *decl, *base;
+    const char *decl, *base, *spec;
     struct string_list set;
     int format;
 };
 
 struct query {
-    const char *decl;
+    const char *decl, *path; /* the declaration; the spec */
     struct table *table;
     struct store *store;
     struct spec *spec;
@@ -40,13 +40,14 @@ static int open_query(struct query *q, const struct args *args, struct err *err)
     if (table_load(&q->table, q->decl, err) || env_class(class, err) ||
         store_open(&q->store, args->common.store, false, err))
         return -1;
-    if (!table_spec(q->table))
+    q->path = args->spec ? args->spec : table_spec(q->table);
+    if (!q->path)
         return err_set(err, ERR_INPUT,
                        "%s: \"spec\" is missing: whose runs fill the table", q->decl);
     q->diags = diags_new(err);
     if (!q->diags)
         return -1;
-    q->spec = spec_load(table_spec(q->table), args->set.v, args->set.n, q->diags);
+    q->spec = spec_load(q->path, args->set.v, args->set.n, q->diags);
     if (q->spec)
         q->plan = plan_new(q->spec, q->store, &opt, q->diags);
     return q->plan ? 0 : diags_to_err(q->diags, err);
@@ -93,7 +94,7 @@ static int run_table(const void *given)
         if (rc)
             fprintf(stderr,
                     "retort: %lld cells are not whole; retort run %s fills them\n",
-                    (long long)table_problems(q.table), table_spec(q.table));
+                    (long long)table_problems(q.table), q.path);
     }
     strbuf_release(&out);
     close_query(&q);
@@ -126,12 +127,17 @@ static const struct operand operands[] = {
      .offset = offsetof(struct args, decl)},
     OPERAND_END,
 };
-#define SET_FLAG                                                                         \
-    {                                                                                    \
-        .name = "set", .type = OPT_STRINGS, .value = "STAGE.OPTION=VALUE",               \
-        .help = "change the spec as the run did (may be given again)",                   \
-        .offset = offsetof(struct args, set)                                             \
-    }
+
+/* Whose runs: what both verbs take. */
+/* clang-format off */
+#define WHOSE_FLAGS \
+    {.name = "spec", .type = OPT_STRING, .value = "SPEC", \
+     .help = "the experiment whose runs are told, instead of the declaration's", \
+     .offset = offsetof(struct args, spec)}, \
+    {.name = "set", .type = OPT_STRINGS, .value = "STAGE.OPTION=VALUE", \
+     .help = "change the spec as the run did (may be given again)", \
+     .offset = offsetof(struct args, set)}
+/* clang-format on */
 
 static const char *const formats[] = {"md", "latex", "csv", "json", NULL};
 static const struct flag table_flags[] = {
@@ -141,7 +147,7 @@ static const struct flag table_flags[] = {
      .choices = formats,
      .help = "how it is written",
      .offset = offsetof(struct args, format)},
-    SET_FLAG,
+    WHOSE_FLAGS,
     FLAG_END,
 };
 static const struct flag plot_flags[] = {
@@ -151,7 +157,7 @@ static const struct flag plot_flags[] = {
      .def = "plot",
      .help = "write BASE.png, BASE.svg and BASE.pdf, BASE.gp and BASE.dat",
      .offset = offsetof(struct args, base)},
-    SET_FLAG,
+    WHOSE_FLAGS,
     FLAG_END,
 };
 

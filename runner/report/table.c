@@ -91,6 +91,7 @@ static struct item *item_add(struct table *t, struct axis *a)
         a->capacity = capacity;
     }
     a->v[a->n].x = (double)NAN;
+    a->v[a->n].scale = 1;
     return &a->v[a->n++];
 }
 
@@ -134,7 +135,7 @@ void table_item_of_value(struct table *t, struct axis *a, const char *value)
 static void read_item(struct reader *r, struct axis *a, const struct json *v)
 {
     static const char *const known[] = {"name",  "stage", "metric", "label",
-                                        "where", "paper", NULL};
+                                        "where", "paper", "scale",  NULL};
     const struct json *where, *paper;
     struct item *item;
     int64_t i = 0;
@@ -153,6 +154,7 @@ static void read_item(struct reader *r, struct axis *a, const struct json *v)
     item->metric = text_of(r, v, "metric", NULL);
     item->label = text_of(r, v, "label", NULL);
     item->name = text_of(r, v, "name", NULL);
+    item->scale = number_of(r, v, "scale", 1);
     if (!item->name)
         item->name = item->label ? item->label : item->stage ? item->stage : item->metric;
     if (!item->name) {

@@ -130,9 +130,10 @@ static double paper_figure(const struct table *t, const struct item *r,
 
 /* One observation joins a cell; `seed_run` remembers which run stood for which seed. */
 static int cell_add(struct table *t, struct table_cell *cell, const char **seed_run,
-                    const struct observation *o, const char *row, const char *col,
-                    struct err *err)
+                    const struct observation *o, const struct item *row,
+                    const struct item *col, struct err *err)
 {
+    double scale = t->scale * row->scale * col->scale;
     const char *id = o->run_id ? o->run_id : "";
     bool counted = false;
 
@@ -144,7 +145,7 @@ static int cell_add(struct table *t, struct table_cell *cell, const char **seed_
                 err, ERR_INPUT,
                 "cell (%s, %s): seed %llu has two runs, %.10s and %.10s; select one "
                 "with \"where\", \"label\" or \"stage\"",
-                row, col, (unsigned long long)o->seed, seed_run[s], id);
+                row->name, col->name, (unsigned long long)o->seed, seed_run[s], id);
         seed_run[s] = arena_strdup(t->arena, id);
     }
     for (int64_t i = 0; i < cell->n && !counted; i++)
@@ -154,7 +155,7 @@ static int cell_add(struct table *t, struct table_cell *cell, const char **seed_
     if (counted)
         return 0;
     cell->run[cell->n] = arena_strdup(t->arena, id);
-    cell->x[cell->n++] = o->x * t->scale;
+    cell->x[cell->n++] = o->x * scale;
     return 0;
 }
 
@@ -187,7 +188,7 @@ static int fill_cell(struct table *t, const struct item *r, const struct item *c
         if (isnan(obs[i].x) || !seed_wanted(t, obs[i].seed) ||
             !cell_takes(t, r, c, metric, &obs[i]))
             continue;
-        if (cell_add(t, cell, seed_run, &obs[i], r->name, c->name, err))
+        if (cell_add(t, cell, seed_run, &obs[i], r, c, err))
             return -1;
     }
     for (int64_t s = 0; s < t->n_seeds; s++)

@@ -12,6 +12,7 @@ struct item {
     const char **var, **value; /* canonical JSON */
     const char *paper;         /* canonical JSON: its key in the paper, or NULL */
     double x;                  /* a variable's value as shown; NaN */
+    double scale;              /* of the cells, times the table's */
 };
 
 struct axis {

@@ -62,8 +62,9 @@ static void bounds(const struct table *t, double *low, double *high)
         const char *name = metric_of_row(t, r), *last = name ? strrchr(name, '/') : NULL;
         const struct metric *m = metric_find(last ? last + 1 : name);
         bool bounded = m && m->low < m->high;
-        double a = t->scale * (bounded ? m->low : -(double)INFINITY);
-        double b = t->scale * (bounded ? m->high : (double)INFINITY);
+        double scale = t->scale * t->rows.v[r].scale;
+        double a = scale * (bounded ? m->low : -(double)INFINITY);
+        double b = scale * (bounded ? m->high : (double)INFINITY);
         *low = fmin(*low, fmin(a, b));
         *high = fmax(*high, fmax(a, b));
     }
