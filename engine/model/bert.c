@@ -130,11 +130,14 @@ struct output model_forward(struct pass *p)
 {
     struct model *m = p->model;
     struct output out = {NULL, NULL, NULL};
-    struct tensor *x = embed(p);
+    int64_t end = p->end_block > 0 ? p->end_block : m->cfg.layers;
+    struct tensor *x =
+        p->start ? tape_constant(p->tape, SHAPE(p->batch->n_tok, m->cfg.width), p->start)
+                 : embed(p);
 
     if (p->tap_hidden)
         p->tap_hidden[0] = x;
-    for (int64_t l = 0; l < m->cfg.layers; l++) {
+    for (int64_t l = p->first_block; l < end; l++) {
         struct arena_mark mark = tape_mark(p->tape);
         p->first_only = reads_first_only(p, l);
         x = block(p, &m->block[l], x);
@@ -144,6 +147,8 @@ struct output model_forward(struct pass *p)
             x = tape_keep(p->tape, mark, x);
     }
     out.hidden = p->first_only ? NULL : x;
+    if (end < m->cfg.layers)
+        return out;
     if (head_has_pooler(m->head)) {
         out.pooled = pool(p, x);
         out.logits = classify(p, out.pooled);

@@ -11,6 +11,20 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Which examples go together: batch k is pick[begin[k]] ... pick[begin[k + 1] - 1]. */
+struct batching {
+    int64_t *pick, *begin, n;
+};
+
+struct prefix {
+    const struct dataset *data;
+    struct model *model;
+    struct tape *tape;
+    struct batching batching;
+    int64_t layer; /* the states are the input of this block; 0: none are held */
+    float **state; /* of each batch (N, C) */
+};
+
 struct predictor {
     struct predictions *out;
     const struct dataset *data;
@@ -19,6 +33,8 @@ struct predictor {
     const float *const *gates;
     struct arena *arena; /* of a batch */
     double *best;        /* spans: score of the best answer so far, per example */
+    const float *start;  /* hidden states before block first_block, or NULL */
+    int64_t first_block;
 };
 
 /* ---- sizes and order ---- */
@@ -43,6 +59,42 @@ static int by_size(const void *a, const void *b)
     if (x->tokens != y->tokens)
         return x->tokens < y->tokens ? -1 : 1;
     return x->index < y->index ? -1 : x->index > y->index;
+}
+
+static void batching_release(struct batching *b)
+{
+    free(b->begin);
+    free(b->pick);
+}
+
+/* About `batch_tokens` tokens go together, of examples sorted by length. */
+static int batching_init(struct batching *b, const struct dataset *data,
+                         int64_t batch_tokens, struct err *err)
+{
+    struct sized *order = mem_new(data->n, sizeof *order, err);
+    int64_t tokens = 0;
+
+    *b = (struct batching){mem_new(data->n, sizeof *b->pick, err),
+                           mem_new(data->n + 1, sizeof *b->begin, err), 0};
+    if (!order || !b->pick || !b->begin) {
+        batching_release(b);
+        free(order);
+        return -1;
+    }
+    for (int64_t i = 0; i < data->n; i++)
+        order[i] = (struct sized){example_tokens(data, i), i};
+    qsort(order, (size_t)data->n, sizeof *order, by_size);
+    for (int64_t i = 0; i < data->n; i++) {
+        b->pick[i] = order[i].index;
+        if (i == 0 || tokens + order[i].tokens > batch_tokens) {
+            b->begin[b->n++] = i;
+            tokens = 0;
+        }
+        tokens += order[i].tokens;
+    }
+    b->begin[b->n] = data->n;
+    free(order);
+    return 0;
 }
 
 static struct predictions *new_predictions(const struct dataset *data, struct err *err)
@@ -144,6 +196,23 @@ static void take_span(struct predictor *pr, int64_t i, const struct sequence *s,
     }
 }
 
+/* Of a masked LM: the mean loss of the example's hidden tokens. Rows of an example are
+ * neighbours. */
+static void take_hidden(struct predictor *pr, const struct batch *b,
+                        const struct tensor *each)
+{
+    int64_t m = 0;
+
+    for (int64_t e = 0; e < b->n_examples; e++) {
+        double sum = 0;
+        int64_t from = m, i = b->example[e];
+        int32_t number = (int32_t)pr->data->index[i];
+        for (; m < b->n_mlm && b->row_example[b->mlm_row[m]] == number; m++)
+            sum += tensor_get(each, m);
+        pr->out->score[i] = m > from ? sum / (double)(m - from) : (double)NAN;
+    }
+}
+
 static void take(struct predictor *pr, const struct batch *b, const struct tensor *logits,
                  const struct tensor *each)
 {
@@ -158,6 +227,8 @@ static void take(struct predictor *pr, const struct batch *b, const struct tenso
         else if (d->task->kind == TASK_REGRESSION)
             take_value(pr, i, v[e], b->value[e]);
     }
+    if (d->task->kind == TASK_MLM && each)
+        take_hidden(pr, b, each);
     for (int64_t s = 0; d->task->kind == TASK_SPAN && s < b->n_seq; s++) {
         const struct sequence *seq = &d->seq[b->seq[s]];
         take_span(pr, seq->example, seq, v + 2 * b->offset[s]);
@@ -173,14 +244,17 @@ static int run_batch(struct predictor *pr, const int64_t *pick, int64_t n,
     struct pass pass;
     struct tensor *each = NULL;
     struct output out;
+    enum task_kind kind = pr->data->task->kind;
 
     arena_clear(pr->arena);
     if (batch_fill(&batch, pr->data, pick, n, pr->arena, err))
         return -1;
     pass_begin(&pass, pr->tape, pr->model, &batch, TAPE_EVAL, 0);
     pass.gates = pr->gates;
+    pass.start = pr->start;
+    pass.first_block = pr->first_block;
     out = model_forward(&pass);
-    if (pr->data->task->kind == TASK_SPAN)
+    if (kind == TASK_SPAN || kind == TASK_MLM)
         model_loss(&pass, &out, &each);
     if (tape_failed(pr->tape, err))
         return -1;
@@ -201,50 +275,145 @@ static void mean_loss(struct predictions *p)
     p->loss = n ? sum / (double)n : (double)NAN;
 }
 
+static int predictor_init(struct predictor *pr, struct model *model,
+                          const struct dataset *data, struct tape *tape, struct err *err)
+{
+    *pr = (struct predictor){.data = data, .model = model, .tape = tape};
+    pr->arena = arena_new(err);
+    pr->best = mem_new(data->n, sizeof *pr->best, err);
+    pr->out = new_predictions(data, err);
+    for (int64_t i = 0; pr->best && i < data->n; i++)
+        pr->best[i] = -(double)INFINITY;
+    return pr->arena && pr->best && pr->out ? 0 : -1;
+}
+
+/* What was predicted, if all went well. */
+static void predictor_end(struct predictor *pr, struct predictions **out, int rc)
+{
+    if (rc == 0) {
+        mean_loss(pr->out);
+        *out = pr->out;
+    } else {
+        predictions_free(pr->out);
+    }
+    free(pr->best);
+    arena_free(pr->arena);
+}
+
 int model_predict(struct predictions **out, struct model *model,
                   const struct dataset *data, struct tape *tape, int64_t batch_tokens,
                   const float *const *gates,
                   void (*progress)(void *ctx, int64_t done, int64_t total), void *ctx,
                   struct err *err)
 {
-    struct predictor pr = {NULL, data, model, tape, gates, NULL, NULL};
-    struct sized *order = mem_new(data->n, sizeof *order, err);
-    int64_t *pick = mem_new(data->n, sizeof *pick, err);
-    int rc = -1;
+    struct predictor pr;
+    struct batching b;
+    int rc;
 
-    pr.arena = arena_new(err);
-    pr.best = mem_new(data->n, sizeof *pr.best, err);
-    pr.out = new_predictions(data, err);
-    if (!order || !pick || !pr.arena || !pr.best || !pr.out)
-        goto done;
-    for (int64_t i = 0; i < data->n; i++) {
-        order[i] = (struct sized){example_tokens(data, i), i};
-        pr.best[i] = -(double)INFINITY;
+    if (batching_init(&b, data, batch_tokens, err))
+        return -1;
+    rc = predictor_init(&pr, model, data, tape, err);
+    pr.gates = gates;
+    for (int64_t k = 0; rc == 0 && k < b.n; k++) {
+        rc = run_batch(&pr, b.pick + b.begin[k], b.begin[k + 1] - b.begin[k], err);
+        if (rc == 0 && progress)
+            progress(ctx, b.begin[k + 1], data->n);
     }
-    qsort(order, (size_t)data->n, sizeof *order, by_size);
-    for (int64_t i = 0; i < data->n;) {
-        int64_t n = 0, tokens = 0;
-        while (i + n < data->n &&
-               (n == 0 || tokens + order[i + n].tokens <= batch_tokens)) {
-            tokens += order[i + n].tokens;
-            pick[n] = order[i + n].index;
-            n++;
-        }
-        if (run_batch(&pr, pick, n, err))
-            goto done;
-        i += n;
-        if (progress)
-            progress(ctx, i, data->n);
+    predictor_end(&pr, out, rc);
+    batching_release(&b);
+    return rc;
+}
+
+/* ---- prefixes ---- */
+
+int prefix_new(struct prefix **out, struct model *model, const struct dataset *data,
+               struct tape *tape, int64_t batch_tokens, struct err *err)
+{
+    struct prefix *p = mem_new(1, sizeof *p, err);
+
+    if (!p || batching_init(&p->batching, data, batch_tokens, err)) {
+        free(p);
+        return -1;
     }
-    mean_loss(pr.out);
-    *out = pr.out;
-    pr.out = NULL;
-    rc = 0;
-done:
-    predictions_free(pr.out);
-    free(pr.best);
-    arena_free(pr.arena);
-    free(pick);
-    free(order);
+    p->data = data;
+    p->model = model;
+    p->tape = tape;
+    p->state = mem_new(p->batching.n + 1, sizeof *p->state, err);
+    if (!p->state) {
+        prefix_free(p);
+        return -1;
+    }
+    *out = p;
+    return 0;
+}
+
+void prefix_free(struct prefix *p)
+{
+    if (!p)
+        return;
+    for (int64_t k = 0; p->state && k < p->batching.n; k++)
+        free(p->state[k]);
+    free(p->state);
+    batching_release(&p->batching);
+    free(p);
+}
+
+static int advance_batch(struct prefix *p, int64_t k, int64_t layer, struct arena *arena,
+                         struct err *err)
+{
+    const struct batching *b = &p->batching;
+    struct batch batch;
+    struct pass pass;
+    struct output out;
+    int64_t count;
+
+    arena_clear(arena);
+    if (batch_fill(&batch, p->data, b->pick + b->begin[k], b->begin[k + 1] - b->begin[k],
+                   arena, err))
+        return -1;
+    pass_begin(&pass, p->tape, p->model, &batch, TAPE_EVAL, 0);
+    pass.start = p->state[k];
+    pass.first_block = p->layer;
+    pass.end_block = layer;
+    out = model_forward(&pass);
+    if (tape_failed(p->tape, err))
+        return -1;
+    count = batch.n_tok * p->model->cfg.width;
+    if (!p->state[k])
+        p->state[k] = mem_new(count, sizeof **p->state, err);
+    if (!p->state[k])
+        return -1;
+    memcpy(p->state[k], out.hidden->data, (size_t)count * sizeof **p->state);
+    return 0;
+}
+
+int prefix_advance(struct prefix *p, int64_t layer, struct err *err)
+{
+    struct arena *arena = arena_new(err);
+    int rc = arena ? 0 : -1;
+
+    if (layer < p->layer || layer >= p->model->cfg.layers)
+        BUG("a prefix goes from block %lld to %lld", (long long)p->layer,
+            (long long)layer);
+    for (int64_t k = 0; rc == 0 && layer > p->layer && k < p->batching.n; k++)
+        rc = advance_batch(p, k, layer, arena, err);
+    if (rc == 0)
+        p->layer = layer;
+    arena_free(arena);
+    return rc;
+}
+
+int prefix_predict(struct predictions **out, const struct prefix *p, struct err *err)
+{
+    const struct batching *b = &p->batching;
+    struct predictor pr;
+    int rc = predictor_init(&pr, p->model, p->data, p->tape, err);
+
+    pr.first_block = p->layer;
+    for (int64_t k = 0; rc == 0 && k < b->n; k++) {
+        pr.start = p->state[k];
+        rc = run_batch(&pr, b->pick + b->begin[k], b->begin[k + 1] - b->begin[k], err);
+    }
+    predictor_end(&pr, out, rc);
     return rc;
 }

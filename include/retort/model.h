@@ -134,6 +134,10 @@ struct pass {
     uint64_t seed; /* of dropout's streams */
     int64_t step;
     const float *const *gates; /* per layer (H) or NULL: multiplied by the sites' keep */
+    /* A part of the model: from block first_block on, whose input is `start` (N, C) if
+     * set, not the embeddings; up to end_block - 1 if set, and then no head. */
+    int64_t first_block, end_block;
+    const float *start;
     struct tensor *gate_leaf[HF_LAYERS_MAX];
     struct tensor **tap_hidden;  /* if set: (layers + 1) outputs of embeddings, blocks */
     struct tensor **tap_probs;   /* if set: (layers) attention maps, see ops.h */
@@ -183,5 +187,20 @@ int model_predict(struct predictions **out, struct model *model,
                   const float *const *gates,
                   void (*progress)(void *ctx, int64_t done, int64_t total), void *ctx,
                   struct err *err);
+
+/*
+ * Hidden states of a whole dataset before one block, so that many variants of the blocks
+ * from there on are scored without the work of those before it. Predictions have the bits
+ * of model_predict. Holds n_tokens * C floats. The dataset, model and tape must outlive
+ * it.
+ */
+struct prefix;
+int prefix_new(struct prefix **out, struct model *model, const struct dataset *data,
+               struct tape *tape, int64_t batch_tokens, struct err *err);
+void prefix_free(struct prefix *prefix);
+/* Goes on to the states before block `layer` (not back), by the model as it is now. */
+int prefix_advance(struct prefix *prefix, int64_t layer, struct err *err);
+int prefix_predict(struct predictions **out, const struct prefix *prefix,
+                   struct err *err);
 
 #endif

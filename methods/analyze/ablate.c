@@ -92,29 +92,44 @@ static const struct metric *find_metric(struct stage *st, const char *name)
     return NULL;
 }
 
+enum { BATCH_TOKENS = 4096 };
+
 static struct predictions *predict(struct ablation *a, const struct dataset *data)
 {
     struct predictions *p = NULL;
 
-    if (stage_failed(a->st) ||
-        model_predict(&p, a->m, data, a->tape, 4096, NULL, NULL, NULL, &a->st->err))
+    if (stage_failed(a->st) || model_predict(&p, a->m, data, a->tape, BATCH_TOKENS, NULL,
+                                             NULL, NULL, &a->st->err))
         return NULL;
     return p;
 }
 
-/* Predictions with the heads of a layer kept that the mode keeps for head h. */
-static struct predictions *predict_without(struct ablation *a, const struct dataset *data,
+static struct prefix *new_prefix(struct ablation *a, const struct dataset *data)
+{
+    struct prefix *p = NULL;
+
+    if (!stage_failed(a->st))
+        prefix_new(&p, a->m, data, a->tape, BATCH_TOKENS, &a->st->err);
+    return p;
+}
+
+/* Predictions with the heads of a layer kept that the mode keeps for head h. What comes
+ * before the layer is the same for all its heads, so it is computed once. */
+static struct predictions *predict_without(struct ablation *a, struct prefix *prefix,
                                            int64_t layer, int64_t h)
 {
     struct site_attention *s = &a->m->block[layer].attn;
     float kept[HF_HEADS_MAX];
-    struct predictions *p;
+    struct predictions *p = NULL;
 
+    if (stage_failed(a->st) || prefix_advance(prefix, layer, &a->st->err))
+        return NULL;
     memcpy(kept, s->keep, (size_t)s->heads * sizeof *kept);
     for (int64_t i = 0; i < s->heads; i++)
         if ((i == h) == (a->opt->mode == MODE_ONE))
             s->keep[i] = 0;
-    p = predict(a, data);
+    if (prefix_predict(&p, prefix, &a->st->err))
+        p = NULL;
     memcpy(s->keep, kept, (size_t)s->heads * sizeof *kept);
     return p;
 }
@@ -186,8 +201,9 @@ static void note_first_round(struct ablation *a, int64_t cell,
         memcpy(a->pred + cell * p->n, p->pred, (size_t)p->n * sizeof *p->pred);
 }
 
-static int ablate_head(struct ablation *a, int64_t round, const struct predictions *base,
-                       int64_t layer, int64_t h, double *out)
+static int ablate_head(struct ablation *a, struct prefix *prefix, int64_t round,
+                       const struct predictions *base, int64_t layer, int64_t h,
+                       double *out)
 {
     const struct site_attention *s = &a->m->block[layer].attn;
     int64_t cell = layer * a->m->cfg.heads + s->head_id[h];
@@ -195,7 +211,7 @@ static int ablate_head(struct ablation *a, int64_t round, const struct predictio
 
     if (s->keep[h] == 0)
         return 0;
-    p = predict_without(a, a->data, layer, h);
+    p = predict_without(a, prefix, layer, h);
     if (!p)
         return -1;
     out[cell] = loss_of(a, base, p);
@@ -212,17 +228,19 @@ static int ablate_all(void *ctx, int64_t round, double *out, int64_t *at)
     int64_t heads = a->m->cfg.heads, cells = a->m->cfg.layers * heads;
     int64_t total = cells * heads_rounds(a->opt->step);
     struct predictions *now = round > 0 ? predict(a, a->data) : NULL;
+    struct prefix *prefix = new_prefix(a, a->data);
 
     while (!stage_failed(a->st) && *at < cells) {
         int64_t l = *at / heads, h = *at % heads;
         if (h < a->m->block[l].attn.heads &&
-            ablate_head(a, round, now ? now : a->base, l, h, out))
+            ablate_head(a, prefix, round, now ? now : a->base, l, h, out))
             break;
         ++*at;
         stage_progress(a->st, round * cells + *at, total, "head %lld/%lld",
                        (long long)*at, (long long)cells);
         a->st->checkpoint(a->st, false);
     }
+    prefix_free(prefix);
     predictions_free(now);
     return stage_done(a->st);
 }
@@ -250,12 +268,13 @@ static void report_best(struct ablation *a, const struct dataset *data)
     double *best = arena_alloc(st->arena, bytes), *drop = arena_alloc(st->arena, bytes);
     double *p_value = arena_alloc(st->arena, bytes);
     struct predictions *base = predict(a, data);
+    struct prefix *prefix = new_prefix(a, data);
 
-    if (arena_failed(st->arena, &st->err) || !base)
-        return;
+    if (arena_failed(st->arena, &st->err) || !base || !prefix)
+        goto done;
     for (int64_t l = 0; l < layers && !stage_failed(st); l++) {
         int64_t h = best_of(a, l);
-        struct predictions *p = h < 0 ? NULL : predict_without(a, data, l, h);
+        struct predictions *p = h < 0 ? NULL : predict_without(a, prefix, l, h);
         best[l] = p ? a->m->block[l].attn.head_id[h] : (double)NAN;
         drop[l] = p ? loss_of(a, base, p) : (double)NAN;
         p_value[l] = p ? significance(a, base, p) : (double)NAN;
@@ -265,6 +284,8 @@ static void report_best(struct ablation *a, const struct dataset *data)
     stage_doubles(st, "/scores/best_head", best, layers, 0, "layer", NULL);
     stage_doubles(st, "/scores/best_ablation", drop, layers, 0, "layer", NULL);
     stage_doubles(st, "/scores/best_p_value", p_value, layers, 0, "layer", NULL);
+done:
+    prefix_free(prefix);
     predictions_free(base);
 }
 

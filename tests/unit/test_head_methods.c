@@ -233,6 +233,30 @@ static double gated(struct world *w, const struct dataset *data, const float *ga
     return sum / (double)data->n;
 }
 
+static void predictions_from_a_prefix_have_the_same_bits(void **state)
+{
+    (void)state;
+    struct world w;
+    struct err err = ERR_INIT;
+    struct predictions *whole = NULL, *part = NULL;
+    struct prefix *prefix = NULL;
+    world_open(&w);
+    assert_ok(prefix_new(&prefix, w.m, w.dev, w.tape, 64, &err), &err);
+    for (int l = 0; l < LAYERS; l++) {
+        w.m->block[l].attn.keep[1] = 0;
+        assert_ok(model_predict(&whole, w.m, w.dev, w.tape, 1024, NULL, NULL, NULL, &err),
+                  &err);
+        assert_ok(prefix_advance(prefix, l, &err), &err);
+        assert_ok(prefix_predict(&part, prefix, &err), &err);
+        assert_memory_equal(whole->logits, part->logits, 120 * sizeof(float));
+        predictions_free(part);
+        predictions_free(whole);
+        w.m->block[l].attn.keep[1] = 1;
+    }
+    prefix_free(prefix);
+    world_close(&w);
+}
+
 static void ones(float *gates)
 {
     for (int i = 0; i < CELLS; i++)
@@ -607,6 +631,7 @@ int main(void)
         cmocka_unit_test(scores_of_samples_do_not_depend_on_the_batch),
         cmocka_unit_test(sixteen_heads_7_7_a_duplicate_head_has_the_same_importance),
         cmocka_unit_test(sixteen_heads_7_10_scores_have_the_same_bits_for_any_threads),
+        cmocka_unit_test(predictions_from_a_prefix_have_the_same_bits),
         cmocka_unit_test(every_ablation_equals_brute_force),
         cmocka_unit_test(sixteen_heads_7_12_all_but_one_equals_masking_the_complement),
         cmocka_unit_test(sixteen_heads_7_12_the_only_head_alone_is_the_unchanged_model),
