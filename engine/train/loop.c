@@ -40,7 +40,7 @@ struct loop {
     int64_t per_epoch, total, warmup;
     float **best; /* copies of the weights, with keep "best" */
     int64_t tokens;
-    double began;
+    double began, loss; /* of the last step */
 };
 
 /* ---- set-up ---- */
@@ -207,6 +207,7 @@ static int train_step(struct loop *lp)
                    (long long)step);
     lp->at.step++;
     lp->at.opt_step = lp->optim.step;
+    lp->loss = loss;
     stage_metric(st, "train/loss", step, loss);
     stage_metric(st, "train/lr", step, lr);
     stage_metric(st, "train/grad_norm", step, norm);
@@ -313,8 +314,8 @@ int train_loop(struct stage *st, struct model *model, const struct dataset *data
     while (lp.at.step < lp.total && !lp.at.stopped) {
         if (train_step(&lp) || (evaluation_due(&lp) && evaluate(&lp)))
             goto done;
-        stage_progress(st, lp.at.step, lp.total, "step %lld/%lld  %.0f tok/s",
-                       (long long)lp.at.step, (long long)lp.total,
+        stage_progress(st, lp.at.step, lp.total, "step %lld/%lld  loss %.4f  %.0f tok/s",
+                       (long long)lp.at.step, (long long)lp.total, lp.loss,
                        (double)lp.tokens / (clock_seconds() - lp.began + 1e-9));
         if (st->checkpoint(st, false))
             goto done;

@@ -139,9 +139,21 @@ static void put_commit(struct view *v, const char *name, const char *path)
                       dirty ? " with changes" : "");
 }
 
+/* What the run itself warned of while it worked; most have nothing. */
+static int64_t warnings(struct view *v, const char *const **text)
+{
+    struct artifact *a = run_artifact(v->run);
+    struct err none = ERR_INIT;
+    int64_t n;
+
+    return a->text(a->ctx, "/notes", text, &n, &none) ? 0 : n;
+}
+
 static void put_head(struct view *v)
 {
     const struct run_info *r = v->info;
+    const char *const *warning;
+    int64_t n_warnings = warnings(v, &warning);
 
     line(v, "run", r->id);
     line(v, "label", r->label);
@@ -156,6 +168,8 @@ static void put_head(struct view *v)
     put_commit(v, "built at", "git.build");
     for (char *at = v->notes, *note; (note = next_line(&at));)
         line(v, "note", note);
+    for (int64_t i = 0; i < n_warnings; i++)
+        line(v, "warning", warning[i]);
 }
 
 static void put_pairs(struct view *v, const char *title, const struct json *object)
@@ -308,6 +322,14 @@ static int print_all(struct view *v, struct err *err)
 
 static void put_json_notes(struct view *v, struct json_writer *w)
 {
+    const char *const *warning;
+    int64_t n = warnings(v, &warning);
+
+    json_member(w, "warnings");
+    json_array(w);
+    for (int64_t i = 0; i < n; i++)
+        json_str(w, warning[i]);
+    json_array_end(w);
     json_member(w, "notes");
     json_array(w);
     for (char *at = v->notes, *note; (note = next_line(&at));)

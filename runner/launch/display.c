@@ -18,6 +18,7 @@
 #include "workers.h"
 
 enum { WIDTH_DEFAULT = 80, WIDTH_LEAST = 20, ROWS_DEFAULT = 24 };
+enum { GAP = 2, BAR_LEAST = 6, BAR_MOST = 24, VARIABLES_FIRST = 16 };
 
 struct display {
     bool live, color, utf8;
@@ -229,8 +230,8 @@ void display_line(struct display *d, enum display_tone tone, const char *fmt, ..
     va_end(ap);
     put_home(d, &out);
     d->lines = 0;
-    if (d->color && tone != TONE_PLAIN)
-        strbuf_puts(&out, tone == TONE_BAD ? "\033[31m" : "\033[32m");
+    if (d->color && tone == TONE_BAD)
+        strbuf_puts(&out, "\033[31m");
     for (const char *s = text; *s; s += n) {
         unsigned c = decode(s, &n);
         if (c == '\n') /* a message of several lines keeps them */
@@ -240,7 +241,7 @@ void display_line(struct display *d, enum display_tone tone, const char *fmt, ..
         else
             strbuf_add(&out, s, (size_t)n);
     }
-    if (d->color && tone != TONE_PLAIN)
+    if (d->color && tone == TONE_BAD)
         strbuf_puts(&out, "\033[0m");
     strbuf_putc(&out, '\n');
     put_out(&out);
@@ -258,39 +259,81 @@ static int64_t least(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
-/* Stage and time left are whole, then the text, then the variables, as far as there is
- * room. */
+static int64_t most(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
+/* Bytes of the text's parts (two blanks stand between them) that fit, from the first on;
+ * all of it if not even the first does, to be cut. */
+static size_t fitting(const struct display *d, const char *text, int64_t columns)
+{
+    size_t all = strlen(text), n = all;
+    char part[256];
+
+    while (n < sizeof part) {
+        memcpy(part, text, n);
+        part[n] = '\0';
+        if (width_of(d, part) <= columns)
+            return n;
+        while (n > 0 && !(text[n] == ' ' && text[n - 1] == ' '))
+            n--;
+        if (!n)
+            break;
+        n--;
+    }
+    return all;
+}
+
+/* Takes columns for one part and the gap before it; what there is room for, at least
+ * `least_wanted` or none. */
+static int64_t take(int64_t *room, int64_t wanted, int64_t least_wanted)
+{
+    int64_t got = least(wanted, *room - GAP);
+
+    if (got <= 0 || got < least_wanted)
+        return 0;
+    *room -= got + GAP;
+    return got;
+}
+
+/* Where room is short, the bar goes first, then the end of long variables, then of the
+ * text. */
 static void find_layout(const struct display *d, struct layout *l,
                         const struct display_row *row, int64_t n, int64_t columns)
 {
-    int64_t room = columns - 1;
+    int64_t room = columns - 1, stage = 0, vars = 0, text = 0, left = 0, fits = 0;
+    bool bar = false;
     char time[32];
 
     memset(l, 0, sizeof *l);
     for (int64_t i = 0; i < n; i++) {
-        int64_t stage = width_of(d, row[i].stage), text = width_of(d, row[i].text);
-        int64_t vars = width_of(d, row[i].variables);
-        int64_t left =
-            row[i].total > 0 ? (int64_t)strlen(display_time(time, row[i].left)) + 5 : 0;
-        l->stage = stage > l->stage ? stage : l->stage;
-        l->text = text > l->text ? text : l->text;
-        l->variables = vars > l->variables ? vars : l->variables;
-        l->left = left > l->left ? left : l->left;
-        l->bar = row[i].total > 0 ? 1 : l->bar;
+        stage = most(stage, width_of(d, row[i].stage));
+        vars = most(vars, width_of(d, row[i].variables));
+        text = most(text, width_of(d, row[i].text));
+        if (row[i].total > 0) {
+            bar = true;
+            left = most(left, (int64_t)strlen(display_time(time, row[i].left)) + 5);
+        }
     }
-    l->stage = least(l->stage, room / 3);
+    l->stage = least(stage, room / 3);
     room -= l->stage;
-    l->left = room - l->left - 2 > 0 ? l->left : 0;
-    room -= l->left ? l->left + 2 : 0;
-    l->bar = l->bar ? (columns >= 100  ? 24
-                       : columns >= 70 ? 12
-                       : columns >= 50 ? 8
-                                       : 0)
-                    : 0;
-    room -= l->bar ? l->bar + 2 : 0;
-    l->text = least(l->text, room - 2 > 0 ? room - 2 : 0);
-    room -= l->text ? l->text + 2 : 0;
-    l->variables = room - 2 >= 6 ? least(l->variables, room - 2) : 0;
+    l->left = take(&room, left, left);
+    l->variables = take(&room, least(vars, VARIABLES_FIRST), 1);
+    for (int64_t i = 0; i < n && text > room - GAP; i++) {
+        size_t bytes = fitting(d, row[i].text, room - GAP);
+        if (bytes < strlen(row[i].text))
+            fits = most(fits, (int64_t)bytes);
+    }
+    l->text = take(&room, fits ? fits : text, 4);
+    l->bar = bar ? take(&room, BAR_LEAST, BAR_LEAST) : 0;
+    if (l->variables) {
+        int64_t more = least(vars - l->variables, room);
+        l->variables += more;
+        room -= more;
+    }
+    if (l->bar)
+        l->bar += least(room, BAR_MOST - BAR_LEAST);
 }
 
 static void put_bar(const struct display *d, struct strbuf *out,
@@ -322,7 +365,10 @@ static void put_row(const struct display *d, struct strbuf *out,
     }
     if (l->text) {
         strbuf_puts(out, "  ");
-        put_padded(d, out, row->text, l->text);
+        char text[256];
+        snprintf(text, sizeof text, "%.*s", (int)fitting(d, row->text, l->text),
+                 row->text);
+        put_padded(d, out, text, l->text);
     }
     if (l->left && row->total > 0) {
         strbuf_puts(out, "  ");

@@ -215,7 +215,7 @@ static void job_done(struct launcher *la, struct worker *w, bool by_another)
     }
     la->out->done++;
     times_add(la, w->job, seconds);
-    tell_job(la, TONE_GOOD, w->job, "done in %.1f s", seconds);
+    tell_job(la, TONE_PLAIN, w->job, "done in %.1f s", seconds);
 }
 
 static void job_failed(struct launcher *la, int64_t job, const char *why)

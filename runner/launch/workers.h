@@ -90,7 +90,7 @@ struct display_totals {
     double elapsed, left;
 };
 
-enum display_tone { TONE_PLAIN, TONE_GOOD, TONE_BAD };
+enum display_tone { TONE_PLAIN, TONE_BAD };
 
 struct display *display_new(bool quiet, struct err *err);
 void display_free(struct display *d); /* the live region goes away */
