@@ -84,6 +84,9 @@ int launch_run(struct launch_result *out, const struct launch *l, struct err *er
 
 /* How many workers and threads launch_run will use for this plan. */
 void launch_share(const struct launch *l, int *workers, int *threads);
+/* Seconds it will take, from what the plan expects of its jobs; those of unknown length
+ * count nothing. Needs plan, jobs and threads. */
+double launch_forecast(const struct launch *l);
 
 /* ---- a worker ---- */
 

@@ -79,6 +79,7 @@ struct job {
     enum job_state state;
     const char
         *why; /* "sealed 2026-11-20", "pruned.ratio is 0.35, was 0.30 in 77d0e6f2b1" */
+    int64_t step;   /* of the checkpoint that JOB_RESUME goes on from */
     double seconds; /* expected; NaN: unknown */
     int64_t bytes;  /* expected on disk; -1: unknown */
 };
@@ -97,6 +98,7 @@ struct plan_options {
         *data_dir; /* RETORT_DATA or the cache; tasks' files are looked up below it */
     const char *env_class;
     bool rerun; /* ignore what is sealed */
+    bool rerun_on_code; /* rerun what other code made, as far as can be told */
 };
 
 /* Reads data and checkpoints to pin them by digest. Errors (a missing file) go to diags

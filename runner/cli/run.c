@@ -62,6 +62,8 @@ static void put_command(struct strbuf *out, const struct plan_args *a)
         strbuf_printf(out, " --jobs=%lld", (long long)a->common.jobs);
     if (a->common.threads)
         strbuf_printf(out, " --threads=%lld", (long long)a->common.threads);
+    if (a->rerun_on)
+        strbuf_printf(out, " --rerun-on=%s", rerun_choices[a->rerun_on]);
     if (a->require_clean)
         strbuf_puts(out, " --require-clean");
 }
@@ -149,8 +151,7 @@ done:
 static int run_run(const void *args)
 {
     const struct plan_args *a = args;
-    const struct session_options opt = {a->spec, a->common.store, a->set.v, a->set.n,
-                                        true};
+    const struct session_options opt = session_options_of(a);
     struct session s;
     struct err err = ERR_INIT;
     int rc;
@@ -167,11 +168,7 @@ static int run_run(const void *args)
 }
 
 static const struct flag flags[] = {
-    {.name = "set",
-     .type = OPT_STRINGS,
-     .value = "STAGE.OPTION=VALUE",
-     .help = "change the spec (may be given again); a swept variable leaves the sweep",
-     .offset = offsetof(struct plan_args, set)},
+    PLAN_FLAGS,
     {.name = "require-clean",
      .type = OPT_BOOL,
      .help = "refuse where the repository of the spec has changes that are not committed",

@@ -12,9 +12,22 @@ const struct operand plan_operands[] = {
     OPERAND_END,
 };
 
+const char *const rerun_choices[] = {"never", "code", NULL};
+
+struct session_options session_options_of(const struct plan_args *a)
+{
+    return (struct session_options){.spec = a->spec,
+                                    .store = a->common.store,
+                                    .set = a->set.v,
+                                    .n_set = a->set.n,
+                                    .states = true,
+                                    .rerun_on_code = a->rerun_on == RERUN_CODE};
+}
+
 int session_open(struct session *s, const struct session_options *opt, struct err *err)
 {
-    struct plan_options plan = {.env_class = s->env_class};
+    struct plan_options plan = {.env_class = s->env_class,
+                                .rerun_on_code = opt->rerun_on_code};
 
     memset(s, 0, sizeof *s);
     s->diags = diags_new(err);

@@ -12,9 +12,26 @@ struct plan_args {
     struct common common;
     const char *spec;
     struct string_list set;
-    bool require_clean;
+    int rerun_on;
+    bool require_clean; /* run's alone */
 };
+enum { RERUN_NEVER, RERUN_CODE };
+extern const char *const rerun_choices[];
 extern const struct operand plan_operands[];
+
+/* Options of both. */
+#define PLAN_FLAGS                                                                       \
+    {.name = "set",                                                                      \
+     .type = OPT_STRINGS,                                                                \
+     .value = "STAGE.OPTION=VALUE",                                                      \
+     .help = "change the spec (may be given again); a swept variable leaves the sweep",  \
+     .offset = offsetof(struct plan_args, set)},                                         \
+    {                                                                                    \
+        .name = "rerun-on", .type = OPT_ENUM, .choices = rerun_choices,                  \
+        .help = "with \"code\", run again what a build of another commit, or one with "  \
+                "changes, has made: results must come out the same",                     \
+        .offset = offsetof(struct plan_args, rerun_on)                                   \
+    }
 
 struct session {
     struct spec *spec;
@@ -29,7 +46,9 @@ struct session_options {
     const char *const *set;
     int64_t n_set;
     bool states; /* compare the plan with the store */
+    bool rerun_on_code;
 };
+struct session_options session_options_of(const struct plan_args *args);
 
 /* 0, or -1 with err; where the spec is wrong, s->diags holds all that is. */
 int session_open(struct session *s, const struct session_options *opt, struct err *err);

@@ -6,8 +6,10 @@
 static int serve(struct worker_link *link, const struct worker_order *order,
                  struct session *s, struct err *err)
 {
-    const struct session_options opt = {order->spec, order->store, order->set,
-                                        order->n_set, false};
+    const struct session_options opt = {.spec = order->spec,
+                                        .store = order->store,
+                                        .set = order->set,
+                                        .n_set = order->n_set};
     struct job_run run = {.pins = order->pins, .checkpoint_seconds = 60};
     char digest[65];
     int rc = -1;

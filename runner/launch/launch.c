@@ -121,6 +121,18 @@ static void take_signals(struct launcher *la)
 
 /* ---- handing out ---- */
 
+static void tell_start(struct launcher *la, int64_t job)
+{
+    const struct job *j = &la->l->plan->job[job];
+
+    if (display_live(la->display))
+        return;
+    if (j->state == JOB_RESUME)
+        tell_job(la, TONE_PLAIN, job, "goes on at step %lld", (long long)j->step);
+    else
+        tell_job(la, TONE_PLAIN, job, "starts");
+}
+
 static void hand_out(struct launcher *la, struct worker *w)
 {
     int64_t job = schedule_take(&la->s);
@@ -134,10 +146,7 @@ static void hand_out(struct launcher *la, struct worker *w)
     w->began = w->told = clock_seconds();
     wire_send(w->fd,
               &(struct wire){.type = WIRE_JOB, .job = job, .a = j->state == JOB_RERUN});
-    if (!display_live(la->display))
-        tell_job(la, TONE_PLAIN, job, "%s%s",
-                 j->state == JOB_RESUME ? "goes on " : "starts",
-                 j->state == JOB_RESUME ? j->why : "");
+    tell_start(la, job);
 }
 
 /* As many workers as there are ready jobs, up to the number asked for. */
@@ -404,19 +413,6 @@ static void dismiss(struct launcher *la)
 }
 
 /* ---- the whole ---- */
-
-void launch_share(const struct launch *l, int *workers, int *threads)
-{
-    int64_t work = 0;
-    int cores = pool_cores();
-
-    for (int64_t i = 0; i < l->plan->n; i++)
-        work += l->plan->job[i].state != JOB_CACHED;
-    *workers = l->jobs < 1 ? 1 : l->jobs;
-    if (*workers > work)
-        *workers = work > 0 ? (int)work : 1;
-    *threads = l->threads > 0 ? l->threads : cores > *workers ? cores / *workers : 1;
-}
 
 static int prepare(struct launcher *la, struct err *err)
 {

@@ -1,22 +1,15 @@
 /* What is to be done for each job, why, and what that took the last time. */
-#include "plan.h"
+#include "state.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-#include "retort/hash.h"
+#include "retort/pins.h"
 
 #define SIBLINGS_READ_MAX 8 /* runs opened for the sake of one sentence */
 #define EXPLAINED_MAX 500   /* jobs compared with all runs; nobody reads more reasons */
-
-struct states {
-    struct planner *pl;
-    struct run_info *run;
-    int64_t n;
-    int opened, explained;
-};
 
 static const char *day(struct arena *arena, double at)
 {
@@ -99,7 +92,7 @@ static const char *first_difference(struct arena *arena, const struct json *now,
     return NULL;
 }
 
-static struct json_doc *parse_quietly(const char *text)
+struct json_doc *quiet_json(const char *text)
 {
     struct diags *diags = diags_new(NULL);
     struct json_doc *doc =
@@ -122,8 +115,8 @@ static const char *compare_identity(struct states *s, const struct job *job,
     if (s->opened++ >= SIBLINGS_READ_MAX ||
         run_open(&run, s->pl->store, old->id, false, &quiet))
         return NULL;
-    struct json_doc *now = parse_quietly(job->resolved);
-    struct json_doc *was = parse_quietly(run_head_text(run, "resolved"));
+    struct json_doc *now = quiet_json(job->resolved);
+    struct json_doc *was = quiet_json(run_head_text(run, "resolved"));
     if (now && was)
         text = first_difference(arena, json_root(now), json_root(was), "");
     json_doc_free(now);
@@ -134,8 +127,8 @@ static const char *compare_identity(struct states *s, const struct job *job,
 
 /* The sealed run most like this job: same spec and stage, fewest differing variables,
  * newest. */
-static const struct run_info *nearest(const struct states *s, const struct job *job,
-                                      int64_t *diff)
+const struct run_info *nearest_run(const struct states *s, const struct job *job,
+                                   int64_t *diff)
 {
     const struct run_info *best = NULL;
     const char *pair;
@@ -155,6 +148,14 @@ static const struct run_info *nearest(const struct states *s, const struct job *
     return best;
 }
 
+static bool input_is_new(const struct states *s, const struct job *job)
+{
+    for (int64_t i = 0; i < job->n_needs; i++)
+        if (s->pl->plan->job[job->needs[i]].state == JOB_RUN)
+            return true;
+    return false;
+}
+
 static const char *why_run(struct states *s, const struct job *job)
 {
     struct arena *arena = s->pl->plan->arena;
@@ -162,12 +163,12 @@ static const char *why_run(struct states *s, const struct job *job)
     int64_t diff = 0;
     size_t len = 0, old_len = 0, name;
     const struct run_info *near =
-        s->explained++ < EXPLAINED_MAX ? nearest(s, job, &diff) : NULL;
+        s->explained++ < EXPLAINED_MAX ? nearest_run(s, job, &diff) : NULL;
 
     if (!near)
         return "new";
     if (diff == 0) {
-        text = compare_identity(s, job, near);
+        text = input_is_new(s, job) ? "an input changed" : compare_identity(s, job, near);
         return arena_printf(arena, "%s in %.*s",
                             text ? text : "it differs from what was made", ID_SHORT,
                             near->id);
@@ -200,16 +201,51 @@ static bool record_covered(struct states *s, const struct job *job)
     return yes;
 }
 
+/* "built at 1a2b3c4d5e, this is 5e4d3c2b1a" if the run was made by other code than this,
+ * or if that cannot be told. */
+static const char *other_code(struct states *s, const struct job *job)
+{
+    struct arena *arena = s->pl->plan->arena;
+    struct build_info now = build_info();
+    struct err quiet = ERR_INIT;
+    struct run *run = NULL;
+    struct json_doc *pins = NULL;
+    const struct json *at = NULL;
+    const char *was = NULL, *why = NULL;
+    bool dirty = false;
+
+    if (!run_open(&run, s->pl->store, job->id, false, &quiet))
+        pins = quiet_json(run_head_text(run, "pins"));
+    if (pins && (at = json_get(json_root(pins), "git")) && (at = json_get(at, "build"))) {
+        was = json_get(at, "commit") ? json_string(json_get(at, "commit")) : NULL;
+        dirty = json_get(at, "dirty") && json_bool(json_get(at, "dirty"));
+    }
+    if (!was || !*was || !*now.commit)
+        why = "it is not known which code made it";
+    else if (strcmp(was, now.commit) != 0)
+        why = arena_printf(arena, "built at %.10s, this is %.10s", was, now.commit);
+    else if (dirty || now.dirty)
+        why = arena_printf(arena, "built at %.10s with changes", was);
+    json_doc_free(pins);
+    run_close(run);
+    return why;
+}
+
 static void set_sealed(struct states *s, struct job *job, const struct run_info *info)
 {
     struct arena *arena = s->pl->plan->arena;
     const char *class = s->pl->opt ? s->pl->opt->env_class : NULL;
+    const char *code =
+        s->pl->opt && s->pl->opt->rerun_on_code ? other_code(s, job) : NULL;
 
     job->seconds = info->seconds;
     job->bytes = info->bytes;
     if (s->pl->opt && s->pl->opt->rerun) {
         job->state = JOB_RERUN;
         job->why = arena_printf(arena, "asked for; sealed %s", day(arena, info->ended));
+    } else if (code) {
+        job->state = JOB_RERUN;
+        job->why = code;
     } else if (!record_covered(s, job)) {
         job->state = JOB_RERUN;
         job->why = "its record lacks what \"record\" asks for";
@@ -232,36 +268,12 @@ static void set_partial(struct states *s, struct job *job, const struct run_info
         job->why = "its checkpoint is of another environment class";
     } else if (info->step > 0) {
         job->state = JOB_RESUME;
-        job->why = arena_printf(arena, "at step %lld; %.200s", (long long)info->step,
+        job->step = info->step;
+        job->why = arena_printf(arena, "%.200s",
                                 *info->failure ? info->failure : "it was stopped");
     } else {
         job->why = arena_printf(arena, "begun, no checkpoint; %.200s",
                                 *info->failure ? info->failure : "it was stopped");
-    }
-}
-
-/* Time and size of the newest sealed run of the same stage and spec, else of the same
- * method. */
-static void expect(const struct states *s, struct job *job)
-{
-    const struct run_info *best = NULL;
-    bool exact = false;
-
-    if (!isnan(job->seconds))
-        return;
-    for (int64_t i = 0; i < s->n; i++) {
-        const struct run_info *r = &s->run[i];
-        bool same = !strcmp(r->stage, job->stage) && !strcmp(r->name, s->pl->sp->name);
-        if (r->state != RUN_SEALED || strcmp(r->method, job->method->name) ||
-            (exact && !same))
-            continue;
-        if (!best || (same && !exact) || r->ended > best->ended)
-            best = r;
-        exact = exact || same;
-    }
-    if (best) {
-        job->seconds = best->seconds;
-        job->bytes = best->bytes;
     }
 }
 
@@ -294,7 +306,11 @@ static int set_state(struct states *s, struct job *job, struct err *err)
         job->why = why_run(s, job);
         break;
     }
-    expect(s, job);
+    if (isnan(job->seconds))
+        expect(s, job);
+    /* What a checkpoint saves of it; a part may have been done twice. */
+    if (job->state == JOB_RESUME && job->seconds > info.seconds)
+        job->seconds -= info.seconds;
     return 0;
 }
 
@@ -311,5 +327,6 @@ int plan_states(struct planner *pl, struct err *err)
             rc = err_set(err, ERR_MEMORY, "not enough memory for the plan");
     }
     free(s.run);
+    free(s.size);
     return rc;
 }

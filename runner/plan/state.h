@@ -1,0 +1,35 @@
+/*
+ * Inside the states of a plan: what the store holds, and what it tells about jobs that
+ * are still to be done.
+ */
+#ifndef RETORT_PLAN_STATE_H
+#define RETORT_PLAN_STATE_H
+
+#include "plan.h"
+
+struct size_entry {
+    const char *id, *size; /* size NULL: not known */
+};
+
+struct states {
+    struct planner *pl;
+    struct run_info *run; /* all of the store, by start */
+    int64_t n;
+    int opened, explained; /* runs read and jobs compared for the sake of reasons */
+    int read, compared;    /* the same for the sake of forecasts */
+    struct size_entry *size;
+    int64_t n_sizes, cap_sizes;
+};
+
+/* NULL if it is no JSON. */
+struct json_doc *quiet_json(const char *text);
+
+/* The sealed run most like this job: same spec and stage, fewest differing variables,
+ * newest. */
+const struct run_info *nearest_run(const struct states *s, const struct job *job,
+                                   int64_t *diff);
+
+/* Fills in seconds and bytes of a job that is to be done, as far as they can be known. */
+void expect(struct states *s, struct job *job);
+
+#endif
