@@ -6,7 +6,7 @@ cat > spec.json <<'END2'
  "stages": {
   "start": {"do": "init", "task": "synth/agreement"},
   "trained": {"do": "finetune", "model": {"from": "start"}, "task": "synth/agreement", "epochs": 2,
-              "max_steps": 120, "lr": 0.001, "max_len": 64},
+              "max_steps": 60, "lr": 0.001, "max_len": 64},
   "result": {"do": "evaluate", "model": {"from": "trained"}, "task": "synth/agreement", "split": "dev[0:100]", "max_len": 64}}}
 END2
 fail() { echo "$1"; cat log; exit 1; }

@@ -5,7 +5,7 @@ cat > spec.json <<'END2'
  "stages": {
   "start": {"do": "init", "task": "synth/agreement"},
   "trained": {"do": "finetune", "model": {"from": "start"}, "task": "synth/agreement", "epochs": 4,
-              "max_steps": 400, "lr": 0.001, "max_len": 64}}}
+              "max_steps": 300, "lr": 0.001, "max_len": 64}}}
 END2
 fail() { echo "$1"; cat log; exit 1; }
 until_log() { n=0; while ! grep -q "$1" log; do n=$((n + 1)); test $n -lt 400 || fail "never: $1"; sleep 0.02; done; }
