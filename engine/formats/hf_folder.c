@@ -20,7 +20,7 @@ struct hf_folder {
     char *dir;
     struct arena *arena;
     struct hf_config cfg;
-    char *vocab;
+    bool text;    /* it has a tokenizer's files */
     char **shard; /* names of the weights' files */
     int64_t n_shards;
     struct safetensors **file; /* (n_shards) */
@@ -42,6 +42,24 @@ static int path_if_there(char **path, const char *dir, const char *name, struct 
 }
 
 /* ---- which files ---- */
+
+/* Of tokenizers: the first alone decides where it is. */
+static const char *const text_files[] = {
+    "vocab.txt", "tokenizer.json",  "vocab.json",    "merges.txt", "encoder.json",
+    "vocab.bpe", "tokenizer.model", "tokenizer.bin", NULL};
+
+static int has_text(bool *there, const char *dir, struct err *err)
+{
+    *there = false;
+    for (int i = 0; text_files[i] && !*there; i++) {
+        char *path = NULL;
+        if (path_if_there(&path, dir, text_files[i], err))
+            return -1;
+        *there = path != NULL;
+        free(path);
+    }
+    return 0;
+}
 
 static void free_names(char **names, int64_t n)
 {
@@ -312,7 +330,7 @@ int hf_open(struct hf_folder **out, const char *dir, struct err *err)
     f->dir = mem_strdup(dir, err);
     f->arena = arena_new(err);
     if (!f->dir || !f->arena || read_config(f, err) || read_tokenizer_config(f, err) ||
-        path_if_there(&f->vocab, dir, "vocab.txt", err) || read_weights(f, err))
+        has_text(&f->text, dir, err) || read_weights(f, err))
         goto done;
     *out = f;
     f = NULL;
@@ -332,7 +350,6 @@ void hf_close(struct hf_folder *f)
         safetensors_close(f->file[i]);
     free(f->file);
     free_names(f->shard, f->n_shards);
-    free(f->vocab);
     arena_free(f->arena);
     free(f->dir);
     free(f);
@@ -367,9 +384,9 @@ const struct safetensors_entry *hf_folder_find(const struct hf_folder *folder,
     return found ? *found : NULL;
 }
 
-const char *hf_folder_vocab(const struct hf_folder *folder)
+bool hf_folder_text(const struct hf_folder *folder)
 {
-    return folder->vocab;
+    return folder->text;
 }
 
 /* ---- digest ---- */
@@ -399,7 +416,7 @@ int hf_digest(char out[65], const char *dir, struct err *err)
     struct sha256 *sum = NULL;
     struct json_doc *index = NULL;
     const struct json *map;
-    char **shard = NULL;
+    char **shard = NULL, *vocab = NULL;
     int64_t n = 0;
     int rc = -1;
 
@@ -412,11 +429,16 @@ int hf_digest(char out[65], const char *dir, struct err *err)
     for (int64_t i = 0; i < n; i++)
         if (add_file(sum, dir, shard[i], true, err))
             goto done;
-    if (add_file(sum, dir, "vocab.txt", false, err) ||
-        add_file(sum, dir, "tokenizer_config.json", false, err))
+    if (path_if_there(&vocab, dir, text_files[0], err))
+        goto done;
+    for (int i = 0; text_files[i] && (i == 0 || !vocab); i++)
+        if (add_file(sum, dir, text_files[i], false, err))
+            goto done;
+    if (add_file(sum, dir, "tokenizer_config.json", false, err))
         goto done;
     rc = sha256_hex(sum, out, err);
 done:
+    free(vocab);
     sha256_free(sum);
     free_names(shard, n);
     json_doc_free(index);

@@ -41,8 +41,8 @@ int model_random(struct model **out, const struct hf_config *cfg, const char *vo
     if (model_build(&m, cfg, head, labels, head_has_pooler(head) || head == HEAD_NONE,
                     err))
         return -1;
-    if (vocab &&
-        tokenizer_new(&m->tok, vocab, vocab_len, "vocabulary", cfg->lower_case, err)) {
+    if (vocab && tokenizer_wordpiece(&m->tok, vocab, vocab_len, "vocabulary",
+                                     cfg->lower_case, err)) {
         model_free(m);
         return -1;
     }
@@ -152,7 +152,6 @@ int model_load(struct model **out, const char *dir, enum head_kind head, int64_t
 {
     struct hf_folder *f = NULL;
     struct model *m = NULL;
-    const char *vocab;
     int rc = -1;
 
     if (hf_open(&f, dir, err))
@@ -162,13 +161,12 @@ int model_load(struct model **out, const char *dir, enum head_kind head, int64_t
     if (model_build(&m, hf_folder_config(f), head, labels, pooler, err) ||
         read_params(m, f, dir, seed, err))
         goto done;
-    vocab = hf_folder_vocab(f);
-    if (vocab && tokenizer_load(&m->tok, vocab, m->cfg.lower_case, err))
+    if (hf_folder_text(f) && tokenizer_load(&m->tok, dir, m->cfg.lower_case, err))
         goto done;
     if (m->tok && tokenizer_size(m->tok) > m->cfg.vocab) {
         err_set(err, ERR_INPUT,
-                "%s: vocab.txt has %lld tokens, config.json says vocab_size %lld", dir,
-                (long long)tokenizer_size(m->tok), (long long)m->cfg.vocab);
+                "%s: the tokenizer has %lld tokens, config.json says vocab_size %lld",
+                dir, (long long)tokenizer_size(m->tok), (long long)m->cfg.vocab);
         goto done;
     }
     *out = m;
@@ -267,20 +265,20 @@ done:
 static int save_tokenizer(const struct model *m, const char *dir, struct err *err)
 {
     struct strbuf sb = STRBUF_INIT;
-    int64_t len;
-    const char *vocab;
-    int rc;
+    const struct tokenizer_file *file;
+    int n = m->tok ? tokenizer_files(m->tok, &file) : 0, rc = 0;
 
-    if (!m->tok)
-        return 0;
-    vocab = tokenizer_vocab(m->tok, &len);
-    strbuf_printf(&sb,
-                  "{\"do_lower_case\": %s, \"model_max_length\": %lld, "
-                  "\"tokenizer_class\": \"BertTokenizer\"}\n",
-                  tokenizer_lower_case(m->tok) ? "true" : "false",
-                  (long long)m->cfg.positions);
-    rc = strbuf_failed(&sb, err) || write_in(dir, "vocab.txt", vocab, len, err) ||
-         write_in(dir, "tokenizer_config.json", sb.text, (int64_t)sb.len, err);
+    for (int i = 0; rc == 0 && i < n; i++)
+        rc = write_in(dir, file[i].name, file[i].text, file[i].len, err);
+    if (rc == 0 && n > 0 && !strcmp(file[0].name, "vocab.txt")) {
+        strbuf_printf(&sb,
+                      "{\"do_lower_case\": %s, \"model_max_length\": %lld, "
+                      "\"tokenizer_class\": \"BertTokenizer\"}\n",
+                      tokenizer_lower_case(m->tok) ? "true" : "false",
+                      (long long)m->cfg.positions);
+        rc = strbuf_failed(&sb, err) ||
+             write_in(dir, "tokenizer_config.json", sb.text, (int64_t)sb.len, err);
+    }
     strbuf_release(&sb);
     return rc ? -1 : 0;
 }

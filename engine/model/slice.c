@@ -25,17 +25,6 @@ static int copy_param(struct param *to, const struct param *from, struct arena *
     return 0;
 }
 
-static struct tokenizer *copy_tokenizer(const struct tokenizer *tok, struct err *err)
-{
-    struct tokenizer *copy = NULL;
-    int64_t len;
-    const char *vocab = tokenizer_vocab(tok, &len);
-
-    return tokenizer_new(&copy, vocab, len, "vocabulary", tokenizer_lower_case(tok), err)
-               ? NULL
-               : copy;
-}
-
 int model_clone(struct model **out, const struct model *model, struct err *err)
 {
     struct model *m = NULL;
@@ -52,8 +41,7 @@ int model_clone(struct model **out, const struct model *model, struct err *err)
     for (int64_t l = 0; l < m->cfg.layers; l++)
         memcpy(m->block[l].attn.keep, model->block[l].attn.keep,
                (size_t)m->block[l].attn.heads * sizeof(float));
-    if (model->tok && !(m->tok = copy_tokenizer(model->tok, err)))
-        goto fail;
+    m->tok = tokenizer_hold(model->tok);
     *out = m;
     return 0;
 fail:

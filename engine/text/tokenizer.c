@@ -1,133 +1,23 @@
 /*
- * WordPiece, in one pass over chunks between ASCII white space.
- *
- * A chunk becomes glyphs (code point and the bytes it came from), which are cleaned,
- * decomposed, stripped and lowered as the reference does it, alignment included; runs of
- * them are words, and a word is cut by walking a trie of the vocabulary. White space
- * never combines with anything, so chunks are independent. What the reference holds each
- * character to be stands in unicode.inc: asking the system's Unicode library would make
- * ids depend on its version. utf8proc gives decompositions alone.
+ * What all kinds of tokenizers have: files, names of tokens, lists of tokens.
  */
-#include "retort/tokenizer.h"
+#include "kind.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <utf8proc.h>
 
+#include "kinds.h"
 #include "retort/file.h"
-#include "retort/mem.h"
-
-enum { CHAR_PLAIN, CHAR_DROP, CHAR_SPACE, CHAR_MARK, CHAR_PUNCT, CHAR_ALONE };
-
-struct char_class {
-    uint32_t from, to;
-    uint8_t class;
-};
-struct char_lower { /* from, from + step, ... to: each becomes itself + delta */
-    uint32_t from, to;
-    int32_t delta;
-    uint32_t step;
-};
-struct char_order { /* canonical combining class */
-    uint32_t from, to;
-    uint8_t order;
-};
-struct char_split { /* these decompose */
-    uint32_t from, to;
-};
-
-#include "unicode.inc"
 
 enum {
-    WORD_MAX = 100,            /* characters; longer words are [UNK] */
-    VOCAB_MAX = (1 << 24) - 1, /* bytes; keeps trie nodes below 2^24 */
-    BMP = 0x10000,
-    GLYPHS_ON_STACK = 512,
-};
-
-struct edge {
-    uint32_t key; /* node << 8 | byte; 0 is free: the root has no edge for NUL */
-    uint32_t child;
-};
-
-struct tokenizer {
-    char *vocab;
-    int64_t vocab_len;
-    char *names; /* vocab with lines ended by NUL */
-    const char **token;
-    int64_t n;
-    bool lower_case;
-    struct special_ids special;
-    struct edge *edge; /* open addressing */
-    uint32_t mask;
-    int32_t *node_id; /* -1: no token ends here */
-    uint32_t n_nodes;
-    uint32_t inner; /* node of "##", 0 if there is none */
-    uint8_t class[BMP];
-};
-
-struct glyph {
-    uint32_t cp;
-    uint8_t order; /* canonical combining class, while decomposing */
-    bool added;    /* further part of a decomposed character */
-    bool alone;    /* a word of its own (CJK) */
-    int64_t begin, end;
-    int64_t seq; /* keeps sorting stable */
+    FILE_MAX = 1 << 28,  /* bytes of a tokenizer's file */
+    NAMES_MAX = 1 << 24, /* tokens */
 };
 
 /* ---- characters ---- */
 
-#define RANGE_FIND(table, cp)                                                            \
-    range_find((table), sizeof(table) / sizeof((table)[0]), sizeof((table)[0]), (cp))
-
-/* The row (which begins with from, to) that holds `cp`, or NULL. */
-static const void *range_find(const void *table, size_t n, size_t size, uint32_t cp)
-{
-    const char *rows = table;
-    size_t lo = 0, hi = n;
-
-    while (lo < hi) {
-        size_t mid = (lo + hi) / 2;
-        uint32_t bounds[2];
-        memcpy(bounds, rows + mid * size, sizeof bounds);
-        if (cp < bounds[0])
-            hi = mid;
-        else if (cp > bounds[1])
-            lo = mid + 1;
-        else
-            return rows + mid * size;
-    }
-    return NULL;
-}
-
-static int char_class(const struct tokenizer *tok, uint32_t cp)
-{
-    if (cp < BMP)
-        return tok->class[cp];
-    const struct char_class *row = RANGE_FIND(char_classes, cp);
-    return row ? row->class : CHAR_PLAIN;
-}
-
-static uint32_t char_lower(uint32_t cp)
-{
-    if (cp < 128)
-        return cp >= 'A' && cp <= 'Z' ? cp + 32 : cp;
-    const struct char_lower *row = RANGE_FIND(char_lowers, cp);
-    return row && (cp - row->from) % row->step == 0 ? (uint32_t)((int32_t)cp + row->delta)
-                                                    : cp;
-}
-
-static uint8_t char_order(uint32_t cp)
-{
-    const struct char_order *row = cp < 0x300 ? NULL : RANGE_FIND(char_orders, cp);
-    return row ? row->order : 0;
-}
-
-/*
- * Reads one character; returns its bytes. An invalid part gives U+FFFD and is as long as
- * it could be the beginning of a character (Unicode 15, section 3.9, "maximal subpart").
- */
-static int64_t utf8_read(const char *text, int64_t len, uint32_t *cp)
+int64_t utf8_read(const char *text, int64_t len, uint32_t *cp)
 {
     const unsigned char *s = (const unsigned char *)text;
     unsigned lo = 0x80, hi = 0xBF;
@@ -160,7 +50,7 @@ static int64_t utf8_read(const char *text, int64_t len, uint32_t *cp)
     return more + 1;
 }
 
-static int utf8_write(unsigned char out[4], uint32_t cp)
+int utf8_write(unsigned char out[4], uint32_t cp)
 {
     static const uint32_t lead[] = {0, 0xC0, 0xE0, 0xF0};
 
@@ -175,206 +65,6 @@ static int utf8_write(unsigned char out[4], uint32_t cp)
     }
     out[0] = (unsigned char)(lead[more] | cp);
     return more + 1;
-}
-
-/* ---- vocabulary ---- */
-
-static uint32_t edge_slot(const struct tokenizer *tok, uint32_t key)
-{
-    uint32_t i = (key * 0x9E3779B1u) >> 7 & tok->mask;
-
-    while (tok->edge[i].key && tok->edge[i].key != key)
-        i = (i + 1) & tok->mask;
-    return i;
-}
-
-/* The node after `byte`, or 0. */
-static uint32_t trie_step(const struct tokenizer *tok, uint32_t node, unsigned char byte)
-{
-    return tok->edge[edge_slot(tok, node << 8 | byte)].child;
-}
-
-static void trie_add(struct tokenizer *tok, const char *token, int32_t id)
-{
-    uint32_t node = 0;
-
-    for (const char *p = token; *p; p++) {
-        uint32_t key = node << 8 | (unsigned char)*p;
-        struct edge *e = &tok->edge[edge_slot(tok, key)];
-        if (!e->key) {
-            e->key = key;
-            e->child = tok->n_nodes++;
-            tok->node_id[e->child] = -1;
-        }
-        node = e->child;
-    }
-    if (node)
-        tok->node_id[node] = id; /* of equal lines the last counts, as in the reference */
-}
-
-static uint32_t trie_find(const struct tokenizer *tok, const char *token)
-{
-    uint32_t node = 0;
-
-    for (const char *p = token; *p; p++) {
-        node = trie_step(tok, node, (unsigned char)*p);
-        if (!node)
-            return 0;
-    }
-    return node;
-}
-
-int32_t tokenizer_id(const struct tokenizer *tok, const char *token)
-{
-    uint32_t node = trie_find(tok, token);
-    return node ? tok->node_id[node] : -1;
-}
-
-/* Ends each line of `names` by NUL and points `token` at it. */
-static int split_lines(struct tokenizer *tok, const char *name, struct err *err)
-{
-    char *p = tok->names, *end = p + tok->vocab_len;
-
-    for (int64_t i = 0; i < tok->n; i++) {
-        char *stop = memchr(p, '\n', (size_t)(end - p));
-        stop = stop ? stop : end;
-        char *last = stop;
-        while (last > p && strchr(" \t\r\v\f", last[-1]))
-            last--;
-        for (char *c = p; c < last;) {
-            uint32_t cp;
-            int64_t k = utf8_read(c, last - c, &cp);
-            bool replaced = cp == 0xFFFD && !(k == 3 && (unsigned char)*c == 0xEF);
-            if (cp == 0 || replaced)
-                return err_set(err, ERR_INPUT, "%s:%lld:%lld: not UTF-8 text", name,
-                               (long long)i + 1, (long long)(c - p) + 1);
-            c += k;
-        }
-        *last = 0;
-        tok->token[i] = p;
-        p = stop + 1;
-    }
-    return 0;
-}
-
-static int find_special(struct tokenizer *tok, const char *name, struct err *err)
-{
-    static const char *const names[] = {"[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"};
-    int32_t *const ids[] = {&tok->special.pad, &tok->special.unk, &tok->special.cls,
-                            &tok->special.sep, &tok->special.mask};
-
-    for (int i = 0; i < 5; i++) {
-        *ids[i] = tokenizer_id(tok, names[i]);
-        if (*ids[i] < 0)
-            return err_set(err, ERR_INPUT,
-                           "%s: lacks the token %s; a BERT vocabulary has it", name,
-                           names[i]);
-    }
-    return 0;
-}
-
-static int read_vocab(struct tokenizer *tok, const char *vocab, int64_t len,
-                      const char *name, struct err *err)
-{
-    int64_t slots = 16;
-
-    if (len > VOCAB_MAX)
-        return err_set(err, ERR_INPUT, "%s: %lld bytes; a vocabulary has at most %d",
-                       name, (long long)len, VOCAB_MAX);
-    for (int64_t i = 0; i < len; i++)
-        tok->n += vocab[i] == '\n';
-    tok->n += len > 0 && vocab[len - 1] != '\n';
-    while (slots < 2 * len)
-        slots *= 2;
-    tok->mask = (uint32_t)slots - 1;
-    tok->vocab_len = len;
-    tok->vocab = mem_new(len + 1, 1, err);
-    tok->names = mem_new(len + 1, 1, err);
-    tok->token = mem_new(tok->n, sizeof *tok->token, err);
-    tok->edge = mem_new(slots, sizeof *tok->edge, err);
-    tok->node_id = mem_new(len + 1, sizeof *tok->node_id, err);
-    if (!tok->vocab || !tok->names || !tok->token || !tok->edge || !tok->node_id)
-        return -1;
-    if (len > 0) {
-        memcpy(tok->vocab, vocab, (size_t)len);
-        memcpy(tok->names, vocab, (size_t)len);
-    }
-    if (split_lines(tok, name, err))
-        return -1;
-    tok->node_id[0] = -1;
-    tok->n_nodes = 1;
-    for (int64_t i = 0; i < tok->n; i++)
-        trie_add(tok, tok->token[i], (int32_t)i);
-    tok->inner = trie_find(tok, "##");
-    return find_special(tok, name, err);
-}
-
-int tokenizer_new(struct tokenizer **out, const char *vocab, int64_t len,
-                  const char *name, bool lower_case, struct err *err)
-{
-    struct tokenizer *tok = mem_new(1, sizeof *tok, err);
-
-    if (!tok || read_vocab(tok, vocab, len, name, err)) {
-        tokenizer_free(tok);
-        return -1;
-    }
-    tok->lower_case = lower_case;
-    for (size_t i = 0; i < sizeof char_classes / sizeof *char_classes; i++)
-        for (uint32_t c = char_classes[i].from; c <= char_classes[i].to && c < BMP; c++)
-            tok->class[c] = char_classes[i].class;
-    *out = tok;
-    return 0;
-}
-
-int tokenizer_load(struct tokenizer **out, const char *vocab_path, bool lower_case,
-                   struct err *err)
-{
-    char *text = NULL;
-    int64_t len = 0;
-
-    if (file_read(&text, &len, vocab_path, VOCAB_MAX, err))
-        return -1;
-    int rc = tokenizer_new(out, text, len, vocab_path, lower_case, err);
-    free(text);
-    return rc;
-}
-
-void tokenizer_free(struct tokenizer *tok)
-{
-    if (!tok)
-        return;
-    free(tok->node_id);
-    free(tok->edge);
-    free(tok->token);
-    free(tok->names);
-    free(tok->vocab);
-    free(tok);
-}
-
-int64_t tokenizer_size(const struct tokenizer *tok)
-{
-    return tok->n;
-}
-
-const char *tokenizer_token(const struct tokenizer *tok, int64_t id)
-{
-    return id >= 0 && id < tok->n ? tok->token[id] : NULL;
-}
-
-const char *tokenizer_vocab(const struct tokenizer *tok, int64_t *len)
-{
-    *len = tok->vocab_len;
-    return tok->vocab;
-}
-
-bool tokenizer_lower_case(const struct tokenizer *tok)
-{
-    return tok->lower_case;
-}
-
-struct special_ids tokenizer_special(const struct tokenizer *tok)
-{
-    return tok->special;
 }
 
 /* ---- tokens ---- */
@@ -392,8 +82,7 @@ void tokens_clear(struct tokens *t)
     t->n = 0;
 }
 
-/* Room for `more` tokens. */
-static int tokens_reserve(struct tokens *t, int64_t more, struct err *err)
+int tokens_reserve(struct tokens *t, int64_t more, struct err *err)
 {
     if (t->n + more <= t->capacity)
         return 0;
@@ -410,247 +99,266 @@ static int tokens_reserve(struct tokens *t, int64_t more, struct err *err)
     return 0;
 }
 
-static void tokens_push(struct tokens *t, int32_t id, int64_t begin, int64_t end)
+void tokens_push(struct tokens *t, int32_t id, int64_t begin, int64_t end)
 {
     t->id[t->n] = id;
     t->begin[t->n] = begin;
     t->end[t->n++] = end;
 }
 
-/* Longest match first; a word without one is [UNK] as a whole. */
-static void push_word(const struct tokenizer *tok, const struct glyph *g, int64_t n,
-                      struct tokens *out)
-{
-    int64_t first = out->n;
+/* ---- names ---- */
 
-    for (int64_t at = 0; at < n;) {
-        uint32_t node = at == 0 ? 0 : tok->inner;
-        int64_t best = 0;
-        int32_t id = -1;
-        for (int64_t i = at; i < n && n <= WORD_MAX && (at == 0 || tok->inner); i++) {
-            unsigned char bytes[4];
-            int k = utf8_write(bytes, g[i].cp);
-            for (int j = 0; j < k && (j == 0 || node); j++)
-                node = trie_step(tok, node, bytes[j]);
-            if (!node)
-                break;
-            if (tok->node_id[node] >= 0) {
-                best = i + 1;
-                id = tok->node_id[node];
-            }
-        }
-        if (best == 0) {
-            out->n = first;
-            tokens_push(out, tok->special.unk, g[0].begin, g[n - 1].end);
-            return;
-        }
-        tokens_push(out, id, g[at].begin, g[best - 1].end);
-        at = best;
-    }
+static uint32_t hash_of(const char *s)
+{
+    uint32_t h = 2166136261u; /* FNV-1a */
+
+    for (; *s; s++)
+        h = (h ^ (unsigned char)*s) * 16777619u;
+    return h;
 }
 
-/* Words of a chunk: punctuation and CJK stand alone, white space is dropped. */
-static int push_words(const struct tokenizer *tok, const struct glyph *g, int64_t n,
-                      struct tokens *out, struct err *err)
+/* The slot of a spelling, or the free one where it belongs. */
+static struct names_slot *name_slot(const struct tokenizer *tok, const char *spelling)
 {
-    int64_t begin = 0;
+    uint32_t h = hash_of(spelling), i = (h * 0x9E3779B1u) >> 3 & tok->mask;
 
-    if (tokens_reserve(out, n, err))
-        return -1;
-    for (int64_t i = 0; i < n; i++) {
-        int class = char_class(tok, g[i].cp);
-        if (!g[i].alone && class != CHAR_PUNCT && class != CHAR_SPACE)
-            continue;
-        if (begin < i)
-            push_word(tok, g + begin, i - begin, out);
-        if (class != CHAR_SPACE)
-            push_word(tok, g + i, 1, out);
-        begin = i + 1;
-    }
-    if (begin < n)
-        push_word(tok, g + begin, n - begin, out);
-    return 0;
+    while (tok->slot[i].id > 0 &&
+           (tok->slot[i].hash != h ||
+            strcmp(tok->token[tok->slot[i].id - 1], spelling) != 0))
+        i = (i + 1) & tok->mask;
+    return &tok->slot[i];
 }
 
-/* ---- the clean up ---- */
-
-/* Canonical decomposition of one character into `out` (room for 4). */
-static int64_t decompose(const struct glyph *in, struct glyph *out)
+int tokenizer_names(struct tokenizer *tok, int64_t n, struct err *err)
 {
-    utf8proc_int32_t part[8];
-    int boundary = 0;
-    utf8proc_ssize_t n = 1;
-    bool splits = in->cp >= 0xC0 && RANGE_FIND(char_splits, in->cp);
+    int64_t slots = 16;
 
-    if (splits)
-        n = utf8proc_decompose_char((utf8proc_int32_t)in->cp, part, 8, UTF8PROC_DECOMPOSE,
-                                    &boundary);
-    if (!splits || n < 1 || n > 4) {
-        part[0] = (utf8proc_int32_t)in->cp;
-        n = 1;
-    }
-    for (utf8proc_ssize_t i = 0; i < n; i++) {
-        out[i] = *in;
-        out[i].cp = (uint32_t)part[i];
-        out[i].added = i > 0;
-        out[i].order = char_order(out[i].cp);
-    }
-    return n;
+    if (n > NAMES_MAX)
+        return err_set(err, ERR_INPUT, "%lld tokens; a vocabulary has at most %d",
+                       (long long)n, NAMES_MAX);
+    while (slots < 2 * n)
+        slots *= 2;
+    tok->n = n;
+    tok->mask = (uint32_t)slots - 1;
+    tok->token = mem_new(n, sizeof *tok->token, err);
+    tok->slot = mem_new(slots, sizeof *tok->slot, err);
+    return tok->token && tok->slot ? 0 : -1;
 }
 
-static int by_order(const void *a, const void *b)
+void tokenizer_name(struct tokenizer *tok, int64_t id, const char *spelling)
 {
-    const struct glyph *x = a, *y = b;
-
-    if (x->order != y->order)
-        return x->order < y->order ? -1 : 1;
-    return (x->seq > y->seq) - (x->seq < y->seq);
+    tok->token[id] = spelling;
+    *name_slot(tok, spelling) = (struct names_slot){hash_of(spelling), (int32_t)id + 1};
 }
 
-/* Canonical order: stable by class within each run of characters that combine. */
-static void reorder(struct glyph *g, int64_t n)
+int64_t tokenizer_size(const struct tokenizer *tok)
 {
-    for (int64_t i = 0; i < n; i++)
-        g[i].seq = i;
-    for (int64_t i = 0; i < n;) {
-        int64_t j = i;
-        bool sorted = true;
-        for (; j < n && g[j].order > 0; j++)
-            sorted = sorted && (j == i || g[j - 1].order <= g[j].order);
-        if (!sorted)
-            qsort(g + i, (size_t)(j - i), sizeof *g, by_order);
-        i = j > i ? j : i + 1;
-    }
+    return tok->n;
 }
 
-/*
- * Decomposes, removes accents, lowers. The reference tells where a character came from by
- * counting: one that was not added takes the place of the next original, an added one
- * that of the last; so after reordering a mark may carry its neighbour's place, and so it
- * does here.
- */
-static int64_t strip_and_lower(const struct tokenizer *tok, const struct glyph *in,
-                               int64_t n_in, struct glyph *out)
+const char *tokenizer_token(const struct tokenizer *tok, int64_t id)
 {
-    int64_t n = 0, taken = 0, kept = 0;
-
-    for (int64_t i = 0; i < n_in; i++)
-        n += decompose(&in[i], out + n);
-    reorder(out, n);
-    for (int64_t i = 0; i < n; i++) {
-        struct glyph g = out[i];
-        taken += !g.added;
-        g.begin = in[taken > 0 ? taken - 1 : 0].begin;
-        g.end = in[taken > 0 ? taken - 1 : 0].end;
-        if (char_class(tok, g.cp) == CHAR_MARK)
-            continue;
-        g.cp = char_lower(g.cp);
-        out[kept++] = g;
-    }
-    return kept;
+    return id >= 0 && id < tok->n ? tok->token[id] : NULL;
 }
 
-/* Glyphs of text[begin .. end - 1]; *plain: all are ASCII (and lowered). */
-static int64_t read_glyphs(const struct tokenizer *tok, const char *text, int64_t begin,
-                           int64_t end, struct glyph *out, bool *plain)
+int32_t tokenizer_id(const struct tokenizer *tok, const char *token)
 {
-    int64_t n = 0;
-
-    *plain = true;
-    for (int64_t i = begin; i < end;) {
-        struct glyph *g = &out[n];
-        int64_t k = utf8_read(text + i, end - i, &g->cp);
-        int class = char_class(tok, g->cp);
-        *plain = *plain && g->cp < 128;
-        if (class != CHAR_DROP) {
-            g->cp = class == CHAR_SPACE ? ' ' : g->cp;
-            if (tok->lower_case && g->cp < 128)
-                g->cp = char_lower(g->cp);
-            g->alone = class == CHAR_ALONE;
-            g->begin = i;
-            g->end = i + k;
-            n++;
-        }
-        i += k;
-    }
-    return n;
+    return name_slot(tok, token)->id - 1;
 }
 
-/* A chunk without ASCII white space. A character of k bytes has at most 2 k parts. */
-static int push_chunk(const struct tokenizer *tok, const char *text, int64_t begin,
-                      int64_t end, struct tokens *out, struct err *err)
+struct special_ids tokenizer_special(const struct tokenizer *tok)
 {
-    struct glyph near[GLYPHS_ON_STACK], *heap = NULL, *g = near;
-    int64_t len = end - begin;
-    bool plain;
-    int rc = -1;
-
-    if (3 * len > GLYPHS_ON_STACK) {
-        heap = mem_new(3 * len, sizeof *heap, err);
-        if (!heap)
-            goto done;
-        g = heap;
-    }
-    int64_t n = read_glyphs(tok, text, begin, end, g, &plain);
-    if (!plain && tok->lower_case) {
-        n = strip_and_lower(tok, g, n, g + len);
-        g += len;
-    }
-    rc = push_words(tok, g, n, out, err);
-done:
-    free(heap);
-    return rc;
+    return tok->special;
 }
 
-/* ---- whole texts ---- */
-
-/* The special token that text begins with; returns its length or 0. */
-static int64_t special_at(const struct tokenizer *tok, const char *text, int64_t len,
-                          int32_t *id)
+bool tokenizer_lower_case(const struct tokenizer *tok)
 {
-    const int32_t ids[] = {tok->special.pad, tok->special.unk, tok->special.cls,
-                           tok->special.sep, tok->special.mask};
-
-    for (int i = 0; i < 5; i++) {
-        int64_t k = (int64_t)strlen(tok->token[ids[i]]);
-        if (k <= len && memcmp(text, tok->token[ids[i]], (size_t)k) == 0) {
-            *id = ids[i];
-            return k;
-        }
-    }
-    return 0;
+    return tok->lower_case;
 }
 
-static bool ascii_space(char c)
-{
-    return c == ' ' || c == '\t' || c == '\n' || c == '\r';
-}
+/* ---- encoding, decoding ---- */
 
 int tokenizer_encode(const struct tokenizer *tok, const char *text, int64_t len,
                      struct tokens *out, struct err *err)
 {
-    int64_t begin = 0, before = out->n;
-    int32_t id = 0;
+    int64_t before = out->n;
 
-    for (int64_t i = 0; i <= len;) {
-        int64_t k =
-            i < len && text[i] == '[' ? special_at(tok, text + i, len - i, &id) : 0;
-        if (i < len && k == 0 && !ascii_space(text[i])) {
-            i++;
-            continue;
-        }
-        if (begin < i && push_chunk(tok, text, begin, i, out, err))
-            goto fail;
-        if (k > 0) {
-            if (tokens_reserve(out, 1, err))
-                goto fail;
-            tokens_push(out, id, i, i + k);
-        }
-        i += k > 0 ? k : 1;
-        begin = i;
+    if (tok->kind->encode(tok, text, len, out, err)) {
+        out->n = before;
+        return -1;
     }
     return 0;
-fail:
-    out->n = before;
-    return -1;
+}
+
+void tokenizer_decode(const struct tokenizer *tok, const int32_t *id, int64_t n,
+                      struct strbuf *out)
+{
+    for (int64_t i = 0; i < n; i++)
+        if (tokenizer_token(tok, id[i]))
+            tok->kind->decode(tok, id[i], i == 0, out);
+}
+
+/* ---- making ---- */
+
+struct tokenizer *tokenizer_alloc(const struct tokenizer_kind *kind, size_t size,
+                                  const struct tokenizer_file *file, int n_files,
+                                  struct err *err)
+{
+    struct tokenizer *tok = mem_new(1, size, err);
+
+    if (!tok)
+        return NULL;
+    tok->kind = kind;
+    atomic_init(&tok->owners, 1);
+    tok->special = (struct special_ids){-1, -1, -1, -1, -1, -1, -1};
+    tok->arena = arena_new(err);
+    for (int i = 0; tok->arena && i < n_files; i++) {
+        char *text = arena_alloc(tok->arena, file[i].len + 1);
+        if (!text)
+            break;
+        if (file[i].len > 0)
+            memcpy(text, file[i].text, (size_t)file[i].len);
+        text[file[i].len] = '\0';
+        tok->file[i] = (struct tokenizer_file){arena_strdup(tok->arena, file[i].name),
+                                               text, file[i].len, NULL};
+        tok->n_files++;
+    }
+    if (!tok->arena || arena_failed(tok->arena, err)) {
+        tokenizer_free(tok);
+        return NULL;
+    }
+    return tok;
+}
+
+void tokenizer_free(struct tokenizer *tok)
+{
+    if (!tok || atomic_fetch_sub(&tok->owners, 1) > 1)
+        return;
+    if (tok->kind->free)
+        tok->kind->free(tok);
+    free(tok->slot);
+    free(tok->token);
+    arena_free(tok->arena);
+    free(tok);
+}
+
+struct tokenizer *tokenizer_hold(struct tokenizer *tok)
+{
+    if (tok)
+        atomic_fetch_add(&tok->owners, 1);
+    return tok;
+}
+
+int tokenizer_files(const struct tokenizer *tok, const struct tokenizer_file **file)
+{
+    *file = tok->file;
+    return tok->n_files;
+}
+
+/* The forms in which a tokenizer comes: names of its files, and who reads them. */
+static const struct form {
+    const char *file[TOKENIZER_FILES_MAX];
+    int (*read)(struct tokenizer **out, const struct tokenizer_file *file,
+                bool lower_case, struct err *err);
+} forms[] = {
+    {{"vocab.txt", NULL}, wordpiece_new},
+    {{"tokenizer.json", NULL}, byte_bpe_from_json},
+    {{"vocab.json", "merges.txt"}, byte_bpe_from_merges},
+    {{"encoder.json", "vocab.bpe"}, byte_bpe_from_merges},
+    {{"tokenizer.model", NULL}, sentencepiece_new},
+    {{"tokenizer.bin", NULL}, llama2c_new},
+};
+
+enum { FORMS = sizeof forms / sizeof *forms };
+
+static int files_of(const struct form *f)
+{
+    return f->file[1] ? 2 : 1;
+}
+
+int tokenizer_new(struct tokenizer **out, const struct tokenizer_file *file, int n_files,
+                  bool lower_case, struct err *err)
+{
+    for (int i = 0; i < FORMS; i++) {
+        const struct form *f = &forms[i];
+        bool same = n_files == files_of(f);
+        for (int k = 0; same && k < n_files; k++)
+            same = !strcmp(file[k].name, f->file[k]);
+        if (same)
+            return f->read(out, file, lower_case, err);
+    }
+    return err_set(err, ERR_INPUT, "%s: no tokenizer is made from this",
+                   n_files > 0 ? file[0].name : "no file");
+}
+
+int tokenizer_wordpiece(struct tokenizer **out, const char *vocab, int64_t len,
+                        const char *name, bool lower_case, struct err *err)
+{
+    struct tokenizer_file file = {"vocab.txt", vocab, len, name};
+
+    return wordpiece_new(out, &file, lower_case, err);
+}
+
+/* Reads and makes the form `f`; the paths are dir/name, or `only` for a form of one file.
+ */
+static int load_form(struct tokenizer **out, const struct form *f, const char *dir,
+                     const char *only, bool lower_case, struct err *err)
+{
+    struct tokenizer_file file[TOKENIZER_FILES_MAX] = {{NULL, NULL, 0, NULL}};
+    char *text[TOKENIZER_FILES_MAX] = {NULL}, *path[TOKENIZER_FILES_MAX] = {NULL};
+    int rc = -1;
+
+    for (int i = 0; i < files_of(f); i++) {
+        path[i] =
+            only ? mem_strdup(only, err) : mem_printf(err, "%s/%s", dir, f->file[i]);
+        if (!path[i] || file_read(&text[i], &file[i].len, path[i], FILE_MAX, err))
+            goto done;
+        file[i].name = f->file[i];
+        file[i].text = text[i];
+        file[i].path = path[i];
+    }
+    rc = f->read(out, file, lower_case, err);
+done:
+    for (int i = 0; i < TOKENIZER_FILES_MAX; i++) {
+        free(text[i]);
+        free(path[i]);
+    }
+    return rc;
+}
+
+static bool has_files(const struct form *f, const char *dir)
+{
+    for (int i = 0; i < files_of(f); i++) {
+        char *path = mem_printf(NULL, "%s/%s", dir, f->file[i]);
+        bool there = path && file_exists(path);
+        free(path);
+        if (!there)
+            return false;
+    }
+    return true;
+}
+
+static bool ends_with(const char *s, const char *end)
+{
+    size_t n = strlen(s), k = strlen(end);
+
+    return n >= k && !strcmp(s + n - k, end);
+}
+
+int tokenizer_load(struct tokenizer **out, const char *path, bool lower_case,
+                   struct err *err)
+{
+    for (int i = 0; i < FORMS; i++)
+        if (has_files(&forms[i], path))
+            return load_form(out, &forms[i], path, NULL, lower_case, err);
+    for (int i = 0; i < FORMS; i++) {
+        const char *dot = strrchr(forms[i].file[0], '.');
+        if (files_of(&forms[i]) == 1 && ends_with(path, dot) && file_exists(path))
+            return load_form(out, &forms[i], NULL, path, lower_case, err);
+    }
+    return err_set(
+        err, ERR_MISSING,
+        "%s: no tokenizer here: it needs vocab.txt, tokenizer.json, vocab.json with "
+        "merges.txt, tokenizer.model or tokenizer.bin",
+        path);
 }

@@ -317,6 +317,18 @@ static void output_heads(struct stage *st, const struct model *m)
         stage_floats(st, "/masks/heads", keep, m->cfg.layers, h, "layer", "head");
 }
 
+/* The files it is made from. */
+static void output_tokenizer(struct stage *st, const struct tokenizer *tok)
+{
+    const struct tokenizer_file *file;
+    int n = tok ? tokenizer_files(tok, &file) : 0;
+
+    for (int i = 0; i < n; i++) {
+        struct array v = {DT_U8, SHAPE(file[i].len), file[i].text, {NULL}};
+        stage_array(st, arena_printf(st->arena, "/model/tokenizer/%s", file[i].name), &v);
+    }
+}
+
 void stage_output_model(struct stage *st, struct model *m)
 {
     struct strbuf json = STRBUF_INIT;
@@ -330,12 +342,7 @@ void stage_output_model(struct stage *st, struct model *m)
         stage_text(st, "/model/config", strbuf_text(&json));
     strbuf_release(&json);
     stage_array(st, "/model/head", &kind);
-    if (m->tok) {
-        int64_t len;
-        const char *vocab = tokenizer_vocab(m->tok, &len);
-        struct array v = {DT_U8, SHAPE(len), vocab, {NULL}};
-        stage_array(st, "/model/vocab", &v);
-    }
+    output_tokenizer(st, m->tok);
     for (int64_t i = 0; i < m->n_params && !stage_failed(st); i++)
         output_param(st, m->param[i]);
     output_heads(st, m);
@@ -391,11 +398,39 @@ static int read_heads(struct model *m, struct artifact *a, struct err *err)
     return 0;
 }
 
+/* NULL if the run holds none. */
+static int read_tokenizer(struct tokenizer **out, struct artifact *a, bool lower_case,
+                          struct err *err)
+{
+    struct tokenizer_file file[TOKENIZER_FILES_MAX];
+    struct err none = ERR_INIT;
+    const char *const *name;
+    int n = 0;
+
+    if (a->list(a->ctx, "/model/tokenizer", &name, &none))
+        return 0;
+    for (; name[n]; n++) {
+        char path[128];
+        struct array v;
+        int len = snprintf(path, sizeof path, "/model/tokenizer/%s", name[n]);
+        if (n == TOKENIZER_FILES_MAX || len < 0 || (size_t)len >= sizeof path)
+            return err_set(err, ERR_INPUT,
+                           "run %.10s: /model/tokenizer holds what no tokenizer has",
+                           a->run_id);
+        if (a->array(a->ctx, path, &v, err))
+            return -1;
+        if (v.dtype != DT_U8)
+            return err_set(err, ERR_INPUT, "run %.10s: %s is not bytes", a->run_id, path);
+        file[n] = (struct tokenizer_file){name[n], v.data, shape_count(v.shape), NULL};
+    }
+    return n > 0 ? tokenizer_new(out, file, n, lower_case, err) : 0;
+}
+
 int artifact_model(struct model **out, struct artifact *a, struct err *err)
 {
     const char *const *config;
     int64_t n;
-    struct array kind, vocab, pooler;
+    struct array kind, pooler;
     struct err none = ERR_INIT;
     struct hf_config cfg;
     struct arena *arena = arena_new(err);
@@ -413,9 +448,7 @@ int artifact_model(struct model **out, struct artifact *a, struct err *err)
         err_set(err, ERR_INPUT, "run %.10s: /model/head is no kind of head", a->run_id);
         goto done;
     }
-    if (!a->array(a->ctx, "/model/vocab", &vocab, &none) &&
-        tokenizer_new(&tok, vocab.data, shape_count(vocab.shape), "/model/vocab",
-                      cfg.lower_case, err))
+    if (read_tokenizer(&tok, a, cfg.lower_case, err))
         goto done;
     if (model_empty(
             &m, &cfg, (enum head_kind)head,

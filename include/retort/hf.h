@@ -1,6 +1,6 @@
 /*
  * Hugging Face folders: config.json, model.safetensors (or its shards by
- * model.safetensors.index.json), vocab.txt.
+ * model.safetensors.index.json), the files of a tokenizer.
  */
 #ifndef RETORT_HF_H
 #define RETORT_HF_H
@@ -71,11 +71,11 @@ int64_t hf_folder_count(const struct hf_folder *folder);
 const struct safetensors_entry *hf_folder_at(const struct hf_folder *folder, int64_t i);
 const struct safetensors_entry *hf_folder_find(const struct hf_folder *folder,
                                                const char *name);
-/* Path of vocab.txt, or NULL. */
-const char *hf_folder_vocab(const struct hf_folder *folder);
+/* True if there are a tokenizer's files, see tokenizer_load. */
+bool hf_folder_text(const struct hf_folder *folder);
 
-/* SHA-256 over what decides the numbers: config.json, the weights' files, vocab.txt,
- * tokenizer_config.json. */
+/* SHA-256 over what decides the numbers: config.json, the weights' files, the tokenizer's
+ * files, tokenizer_config.json. */
 int hf_digest(char out[65], const char *dir, struct err *err);
 
 #endif

@@ -41,7 +41,7 @@ static int encode_and_batch(void *ctx, struct err *err)
     struct dataset *data = NULL;
     int rc = -1;
 
-    if (tokenizer_new(&tok, VOCAB, sizeof VOCAB - 1, "vocab", true, err))
+    if (tokenizer_wordpiece(&tok, VOCAB, sizeof VOCAB - 1, "vocab", true, err))
         goto done;
     struct examples *ex = some_examples(err);
     if (!ex || dataset_encode(&data, &task, ex, "train", tok, 16, 4, err))
@@ -63,7 +63,7 @@ static int encode_long_word(void *ctx, struct err *err)
 
     (void)ctx;
     memset(text, 'a', sizeof text);
-    if (tokenizer_new(&tok, VOCAB, sizeof VOCAB - 1, "vocab", true, err))
+    if (tokenizer_wordpiece(&tok, VOCAB, sizeof VOCAB - 1, "vocab", true, err))
         return -1;
     rc = tokenizer_encode(tok, text, sizeof text, &t, err);
     if (rc == 0 && t.n != 1)

@@ -32,12 +32,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     for (int lower = 0; lower < 2; lower++) {
         struct tokenizer *tok = NULL;
-        if (tokenizer_new(&tok, VOCAB, sizeof VOCAB - 1, "fuzz", lower, &err))
+        if (tokenizer_wordpiece(&tok, VOCAB, sizeof VOCAB - 1, "fuzz", lower, &err))
             BUG("%s", err.text);
         encode(tok, text, (int64_t)size);
         tokenizer_free(tok);
         tok = NULL;
-        if (tokenizer_new(&tok, text, (int64_t)size, "fuzz", lower, &err) == 0)
+        if (tokenizer_wordpiece(&tok, text, (int64_t)size, "fuzz", lower, &err) == 0)
             encode(tok, text, (int64_t)size);
         else if (err.code != ERR_INPUT)
             BUG("refused without an error");

@@ -143,4 +143,5 @@ def main():
                 f.write("%s\t%s\t%s\n" % (name, raw.hex(), " ".join("%d:%d:%d" % r for r in row)))
 
 
-main()
+if __name__ == "__main__":
+    main()

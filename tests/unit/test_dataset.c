@@ -22,7 +22,7 @@ static struct tokenizer *tok;
 static int setup(void **state)
 {
     (void)state;
-    return tokenizer_new(&tok, VOCAB, sizeof VOCAB - 1, "vocab", true, NULL);
+    return tokenizer_wordpiece(&tok, VOCAB, sizeof VOCAB - 1, "vocab", true, NULL);
 }
 
 static int teardown(void **state)

@@ -17,7 +17,8 @@ static struct tokenizer *small(bool lower)
 {
     struct err err = ERR_INIT;
     struct tokenizer *tok = NULL;
-    assert_ok(tokenizer_new(&tok, SMALL, sizeof SMALL - 1, "small", lower, &err), &err);
+    assert_ok(tokenizer_wordpiece(&tok, SMALL, sizeof SMALL - 1, "small", lower, &err),
+              &err);
     return tok;
 }
 
@@ -83,15 +84,17 @@ static void names_and_numbers_of_tokens_agree(void **state)
 {
     (void)state;
     struct tokenizer *tok = small(true);
-    int64_t len;
+    const struct tokenizer_file *file;
     assert_int_equal(tokenizer_size(tok), 11);
     for (int64_t i = 0; i < 11; i++)
         assert_int_equal(tokenizer_id(tok, tokenizer_token(tok, i)), i);
     assert_null(tokenizer_token(tok, 11));
     assert_null(tokenizer_token(tok, -1));
     assert_int_equal(tokenizer_id(tok, "nothing"), -1);
-    assert_string_equal(tokenizer_vocab(tok, &len), SMALL);
-    assert_int_equal(len, sizeof SMALL - 1);
+    assert_int_equal(tokenizer_files(tok, &file), 1);
+    assert_string_equal(file->name, "vocab.txt");
+    assert_string_equal(file->text, SMALL);
+    assert_int_equal(file->len, sizeof SMALL - 1);
     assert_int_equal(tokenizer_special(tok).mask, 4);
     tokenizer_free(tok);
 }
@@ -101,10 +104,10 @@ static void vocabulary_without_special_tokens_is_refused(void **state)
     (void)state;
     struct err err = ERR_INIT;
     struct tokenizer *tok = NULL;
-    assert_fails(tokenizer_new(&tok, "", 0, "v.txt", true, &err), &err, ERR_INPUT,
+    assert_fails(tokenizer_wordpiece(&tok, "", 0, "v.txt", true, &err), &err, ERR_INPUT,
                  "v.txt: lacks the token [PAD]");
-    assert_fails(tokenizer_new(&tok, "[PAD]\na\xffz\n", 10, "v.txt", true, &err), &err,
-                 ERR_INPUT, "v.txt:2:2: not UTF-8");
+    assert_fails(tokenizer_wordpiece(&tok, "[PAD]\na\xffz\n", 10, "v.txt", true, &err),
+                 &err, ERR_INPUT, "v.txt:2:2: not UTF-8");
     assert_fails(tokenizer_load(&tok, "no/such/vocab.txt", true, &err), &err, ERR_MISSING,
                  "no/such/vocab.txt");
     assert_null(tok);
