@@ -225,8 +225,77 @@ static int write_in(const char *dir, const char *name, const void *data, int64_t
     return rc;
 }
 
+/* Parts (heads of `dim` rows, or neurons of 1) that are left go back to where they were:
+ * along the first axis, or the second of a matrix. The rest is 0. */
+static void spread(struct param *to, const struct param *from, const int32_t *id,
+                   int64_t parts, int64_t dim, int axis)
+{
+    struct shape shape = to->value.shape;
+    float *t = tensor_f32(&to->value);
+    const float *f = tensor_f32(&from->value);
+    int64_t rows = axis == 1 ? shape.dim[0] : 1;
+    int64_t run = axis == 0 && shape.rank == 2 ? dim * shape.dim[1] : dim;
+    int64_t width = axis == 1 ? shape.dim[1] : 0;
+
+    for (int64_t r = 0; r < rows; r++)
+        for (int64_t k = 0; k < parts; k++)
+            memcpy(t + r * width + (id ? id[k] : k) * run, f + (r * parts + k) * run,
+                   (size_t)run * sizeof *t);
+}
+
+static void spread_block(struct bert_block *to, const struct bert_block *from)
+{
+    const struct site_attention *s = &from->attn;
+    const struct site_linear *f[] = {&s->query, &s->key, &s->value};
+    const struct site_linear *t[] = {&to->attn.query, &to->attn.key, &to->attn.value};
+    int64_t ffn = from->ffn_in.weight->value.shape.dim[0];
+
+    for (int i = 0; i < 3; i++) {
+        spread(t[i]->weight, f[i]->weight, s->head_id, s->heads, s->head_dim, 0);
+        spread(t[i]->bias, f[i]->bias, s->head_id, s->heads, s->head_dim, 0);
+    }
+    spread(to->attn_out.weight, from->attn_out.weight, s->head_id, s->heads, s->head_dim,
+           1);
+    spread(to->ffn_in.weight, from->ffn_in.weight, NULL, ffn, 1, 0);
+    spread(to->ffn_in.bias, from->ffn_in.bias, NULL, ffn, 1, 0);
+    spread(to->ffn_out.weight, from->ffn_out.weight, NULL, ffn, 1, 1);
+    for (int64_t h = 0; h < s->heads; h++)
+        to->attn.keep[s->head_id[h]] = s->keep[h];
+}
+
+/*
+ * The same function in full shapes, which every reader understands (transformers 5
+ * ignores "pruned_heads"): what was removed comes back as zeros.
+ */
+static int model_expand(struct model **out, const struct model *model, struct err *err)
+{
+    struct hf_config cfg = model->cfg;
+    struct model *m = NULL;
+
+    for (int64_t l = 0; l < cfg.layers; l++) {
+        cfg.heads_kept[l] = cfg.heads;
+        cfg.head_ids[l] = NULL;
+        cfg.ffn_kept[l] = cfg.ffn;
+    }
+    if (model_build(&m, &cfg, model->head, cfg.labels, model->has_pooler, err))
+        return -1;
+    for (int64_t i = 0; i < m->n_params; i++) {
+        struct shape s = m->param[i]->value.shape;
+        if (shape_equal(s, model->param[i]->value.shape))
+            memcpy(m->param[i]->value.data, model->param[i]->value.data,
+                   (size_t)shape_count(s) * sizeof(float));
+    }
+    for (int64_t l = 0; l < cfg.layers; l++) {
+        for (int64_t h = 0; h < cfg.heads; h++)
+            m->block[l].attn.keep[h] = 0;
+        spread_block(&m->block[l], &model->block[l]);
+    }
+    *out = m;
+    return 0;
+}
+
 /* Heads that are masked become columns of zeros in W_o, which is the same function. */
-static int apply_keep(struct model *m, struct err *err)
+static void apply_keep(struct model *m)
 {
     for (int64_t l = 0; l < m->cfg.layers; l++) {
         struct site_attention *s = &m->block[l].attn;
@@ -234,10 +303,8 @@ static int apply_keep(struct model *m, struct err *err)
         int64_t in = s->heads * s->head_dim;
         float *v = tensor_f32(&w->value);
         for (int64_t i = 0; i < shape_count(w->value.shape); i++)
-            v[i] *= s->keep[i % in / s->head_dim];
-        param_touch(w);
+            v[i] = s->keep[i % in / s->head_dim] == 0 ? 0 : v[i];
     }
-    return arena_failed(m->arena, err);
 }
 
 static int save_tensors(const struct model *m, const char *dir, struct err *err)
@@ -290,8 +357,9 @@ int model_save(const struct model *model, const char *dir, const struct task *ta
     struct model *m = NULL;
     int rc = -1;
 
-    if (file_mkdirs(dir, err) || model_clone(&m, model, err) || apply_keep(m, err))
+    if (file_mkdirs(dir, err) || model_expand(&m, model, err))
         goto done;
+    apply_keep(m);
     m->cfg.architecture = head_architecture(m->head);
     m->cfg.problem = m->head == HEAD_REGRESSION ? "regression" : NULL;
     if (task && task->label_names && m->head == HEAD_CLASSES) {
@@ -302,7 +370,7 @@ int model_save(const struct model *model, const char *dir, const struct task *ta
     }
     if (hf_config_write(&m->cfg, &json, err) || strbuf_failed(&json, err) ||
         write_in(dir, "config.json", json.text, (int64_t)json.len, err) ||
-        save_tokenizer(m, dir, err) || save_tensors(m, dir, err))
+        save_tokenizer(model, dir, err) || save_tensors(m, dir, err))
         goto done;
     rc = 0;
 done:

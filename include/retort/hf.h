@@ -30,9 +30,9 @@ struct hf_config {
     int64_t pad_id;
     enum { HF_GELU, HF_RELU } activation;
     /* After physical removal layers differ; 0 .. heads-1 as kept, in the numbering of the
-     * full model. Written as "pruned_heads" (transformers 4 builds the smaller layers
-     * from it; 5 keeps the member but ignores it) and, for feed-forward neurons,
-     * "retort_ffn". */
+     * full model. Runs keep it as "pruned_heads" (as transformers 4 did) and, for
+     * feed-forward neurons, "retort_ffn"; folders that have these are read. Folders that
+     * are written have full shapes. */
     int64_t heads_kept[HF_LAYERS_MAX];
     int32_t *head_ids[HF_LAYERS_MAX]; /* in the arena; NULL: all */
     int64_t ffn_kept[HF_LAYERS_MAX];

@@ -100,8 +100,8 @@ int model_set_head(struct model *model, enum head_kind head, int64_t labels,
 struct param *model_param(const struct model *model, const char *name); /* or NULL */
 
 /* Writes config.json, model.safetensors (f32), vocab.txt, tokenizer_config.json:
- * `transformers` loads it with equal logits. Masks and gates of 0 are applied to the
- * weights. */
+ * `transformers` loads it with equal logits. Heads and neurons that were masked or
+ * removed are zeros in full shapes, since transformers 5 builds no others. */
 int model_save(const struct model *model, const char *dir, const struct task *task,
                struct err *err);
 

@@ -2,6 +2,7 @@
  * paper's card. */
 #include "check.h"
 
+#include "retort/file.h"
 #include "retort/model.h"
 
 enum { WIDTH = 32, HEADS = 4, DIM = WIDTH / HEADS };
@@ -189,6 +190,116 @@ static void sixteen_heads_7_11_each_head_takes_its_parameters_along(void **state
     assert_int_equal(model_count(w->m), whole - 2 * each);
 }
 
+/* What others read has full shapes, with zeros where heads were. */
+static void a_sliced_model_is_saved_in_full_shapes(void **state)
+{
+    struct world *w = *state;
+    struct model *back = NULL, *m = w->m;
+    char dir[] = "/tmp/retort-heads-XXXXXX", path[64], *text = NULL;
+    int64_t whole = model_count(m), len;
+    float sliced[6], read[6];
+    m->block[0].attn.keep[1] = 0;
+    for (int h = 0; h < HEADS; h++)
+        m->block[1].attn.keep[h] = 0;
+    assert_ok(model_slice(m, &w->err), &w->err);
+    m->block[0].attn.keep[2] = 0; /* one more is masked: number 3 */
+    logits(w, 0, sliced);
+    assert_non_null(mkdtemp(dir));
+    assert_ok(model_save(m, dir, NULL, &w->err), &w->err);
+    assert_ok(model_load(&back, dir, HEAD_CLASSES, 2, 1, &w->err), &w->err);
+    assert_int_equal(model_count(back), whole);
+    snprintf(path, sizeof path, "%s/config.json", dir);
+    assert_ok(file_read(&text, &len, path, 1 << 16, &w->err), &w->err);
+    assert_null(strstr(text, "pruned_heads"));
+    w->m = back;
+    logits(w, 0, read);
+    w->m = m;
+    assert_near(read, sliced);
+    free(text);
+    model_free(back);
+    assert_ok(file_remove(dir, &w->err), &w->err);
+}
+
+/* The gradient of c times the loss is c times it, and the norm takes c out again. */
+static void sixteen_heads_7_5_scaling_the_loss_leaves_normalised_scores(void **state)
+{
+    struct world *w = *state;
+    double score[2][HEADS];
+    for (int k = 0; k < 2; k++) {
+        double norm = 0;
+        pass_begin(&w->pass, w->tape, w->m, &w->batch, TAPE_GRAD, PASS_GATES);
+        struct output o = model_forward(&w->pass);
+        tape_backward(w->tape, model_loss(&w->pass, &o, NULL), k ? 37.0f : 1.0f);
+        assert_ok(tape_failed(w->tape, &w->err), &w->err);
+        const float *g = pass_gate_grad(&w->pass, 0);
+        for (int h = 0; h < HEADS; h++) {
+            score[k][h] = 0;
+            for (int b = 0; b < 3; b++)
+                score[k][h] += fabs((double)g[b * HEADS + h]);
+            norm += score[k][h] * score[k][h];
+        }
+        for (int h = 0; h < HEADS; h++)
+            score[k][h] /= sqrt(norm);
+    }
+    for (int h = 0; h < HEADS; h++)
+        assert_true(fabs(score[0][h] - score[1][h]) <= 1e-5 * score[0][h]);
+}
+
+/* In ref kernels sums have one accumulator and one order, so exact zeros change no bit.
+ */
+static void
+sixteen_heads_7_2_masked_and_removed_are_bit_equal_by_ref_kernels(void **state)
+{
+    struct world *w = *state;
+    const char *level = kernels_level();
+    float masked[6], sliced[6];
+    assert_ok(kernels_select("ref", &w->err), &w->err);
+    w->m->block[0].attn.keep[0] = 0;
+    w->m->block[0].attn.keep[3] = 0;
+    w->m->block[1].attn.keep[1] = 0;
+    logits(w, 0, masked);
+    assert_ok(model_slice(w->m, &w->err), &w->err);
+    logits(w, 0, sliced);
+    assert_ok(kernels_select(level, &w->err), &w->err);
+    assert_memory_equal(masked, sliced, sizeof masked);
+}
+
+/* Central differences of the loss in each gate, in double. */
+static void sixteen_heads_7_3_gate_gradient_is_the_finite_difference(void **state)
+{
+    struct world *w = *state;
+    struct tape *tape = tape_new(w->pool, DT_F64, &w->err);
+    const double step = 1.0 / 1024;
+    double want[2][HEADS];
+    for (int l = 0; l < 2; l++)
+        for (int h = 0; h < HEADS; h++) {
+            double loss[2];
+            for (int k = 0; k < 2; k++) {
+                float gates[2][HEADS] = {{1, 1, 1, 1}, {1, 1, 1, 1}};
+                const float *const layer[2] = {gates[0], gates[1]};
+                gates[l][h] = (float)(1 + (k ? step : -step));
+                pass_begin(&w->pass, tape, w->m, &w->batch, TAPE_EVAL, 0);
+                w->pass.gates = layer;
+                struct output o = model_forward(&w->pass);
+                loss[k] = tensor_get(model_loss(&w->pass, &o, NULL), 0);
+                assert_ok(tape_failed(tape, &w->err), &w->err);
+            }
+            want[l][h] = (loss[1] - loss[0]) / (2 * step);
+        }
+    pass_begin(&w->pass, tape, w->m, &w->batch, TAPE_GRAD, PASS_GATES);
+    struct output o = model_forward(&w->pass);
+    tape_backward(tape, model_loss(&w->pass, &o, NULL), 1.0f);
+    assert_ok(tape_failed(tape, &w->err), &w->err);
+    for (int l = 0; l < 2; l++) {
+        const double *gate = pass_gate_grad(&w->pass, l);
+        for (int h = 0; h < HEADS; h++) {
+            double sum = gate[h] + gate[HEADS + h] + gate[2 * HEADS + h];
+            assert_true(fabs(sum - want[l][h]) <= 1e-4 * fabs(want[l][h]) + 1e-7);
+        }
+    }
+    tape_free(tape);
+}
+
 static void a_clone_says_the_same(void **state)
 {
     struct world *w = *state;
@@ -215,6 +326,10 @@ int main(void)
         TEST(sixteen_heads_7_6_a_head_without_output_does_nothing),
         TEST(sixteen_heads_7_9_without_heads_attention_is_its_bias),
         TEST(sixteen_heads_7_11_each_head_takes_its_parameters_along),
+        TEST(a_sliced_model_is_saved_in_full_shapes),
+        TEST(sixteen_heads_7_5_scaling_the_loss_leaves_normalised_scores),
+        TEST(sixteen_heads_7_2_masked_and_removed_are_bit_equal_by_ref_kernels),
+        TEST(sixteen_heads_7_3_gate_gradient_is_the_finite_difference),
         TEST(a_clone_says_the_same),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
