@@ -152,6 +152,24 @@ static int fake_read_metric(void *ctx, const char *name, double *value, struct e
     return err_set(err, ERR_MISSING, "there is no metric %s", name);
 }
 
+/* Names right under a group, without the groups below it. */
+static int fake_list(void *ctx, const char *group, const char *const **names,
+                     struct err *err)
+{
+    struct fake_run *r = ctx;
+    const char **list = arena_alloc(r->arena, (r->n_items + 1) * (int64_t)sizeof *list);
+    size_t len = strlen(group);
+    int64_t n = 0;
+    (void)err;
+    for (int64_t i = 0; i < r->n_items; i++)
+        if (!strncmp(r->item[i].path, group, len) && r->item[i].path[len] == '/' &&
+            !strchr(r->item[i].path + len + 1, '/'))
+            list[n++] = r->item[i].path + len + 1;
+    list[n] = NULL;
+    *names = list;
+    return 0;
+}
+
 static inline struct fake_run *fake_run_new(void)
 {
     struct err err = ERR_INIT;
@@ -163,7 +181,8 @@ static inline struct fake_run *fake_run_new(void)
                                     .run_id = id,
                                     .array = fake_read,
                                     .text = fake_read_text,
-                                    .metric = fake_read_metric};
+                                    .metric = fake_read_metric,
+                                    .list = fake_list};
     return r;
 }
 
