@@ -57,7 +57,8 @@ struct launch {
     struct plan *plan;
     struct store *store;
     const char *pins; /* JSON */
-    const char *spec; /* path of the spec, and what changes it: workers load it again */
+    const char *spec; /* path of the spec, and what changes it: workers load it again,
+                       * from the texts that the plan's spec holds */
     const char *const *set;
     int64_t n_set;
     int jobs;    /* workers, at least 1 */
@@ -95,6 +96,8 @@ struct worker_link; /* to the process that launched it */
 /* What it was launched with; all belongs to the link. */
 struct worker_order {
     const char *spec, *store, *pins, *digest;
+    const struct spec_file *file; /* as the launcher read them */
+    int64_t n_files;
     const char *const *set;
     int64_t n_set;
     int threads;

@@ -35,9 +35,10 @@ struct pins_options {
 int pins_collect(struct strbuf *json, const struct pins_options *opt, struct err *err);
 
 /* "revision" and --require-clean: ERR_NEGATIVE if the repository of `dir` is not at the
- * commit (a prefix of at least 7 digits) or has changes; ERR_IO if it cannot be told.
- * revision NULL: any. */
-int pins_require(const char *dir, const char *revision, bool clean, struct err *err);
+ * commit (7 digits of it or more, a tag or a branch) or has changes other than in
+ * `store_dir` (may be NULL); ERR_IO if it cannot be told. revision NULL: any. */
+int pins_require(const char *dir, const char *store_dir, const char *revision, bool clean,
+                 struct err *err);
 
 /* SHA-256 of kernel level, compiler and the numeric libraries' versions: what the bits
  * may depend on besides the job's id. */

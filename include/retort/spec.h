@@ -19,6 +19,17 @@ struct spec;
  * errors go to diags. */
 struct spec *spec_load(const char *path, const char *const *sets, int64_t n_sets,
                        struct diags *diags);
+/* The same, with texts in place of the files of these paths: what another process has
+ * read. */
+struct spec_file {
+    const char *path, *text;
+};
+struct spec *spec_load_given(const char *path, const struct spec_file *given,
+                             int64_t n_given, const char *const *sets, int64_t n_sets,
+                             struct diags *diags);
+/* The files that a spec was read from, i from 0: its own, then what it extends. False
+ * after the last. */
+bool spec_file(const struct spec *spec, int64_t i, struct spec_file *out);
 void spec_free(struct spec *spec);
 const char *spec_name(const struct spec *spec);
 const char *spec_path(const struct spec *spec);
@@ -97,7 +108,7 @@ struct plan_options {
     const char
         *data_dir; /* RETORT_DATA or the cache; tasks' files are looked up below it */
     const char *env_class;
-    bool rerun; /* ignore what is sealed */
+    bool rerun;         /* ignore what is sealed */
     bool rerun_on_code; /* rerun what other code made, as far as can be told */
 };
 

@@ -134,7 +134,7 @@ static int launch(const struct plan_args *a, const struct session *s, struct err
     launch_share(&l, &workers, &threads);
     if (!dir ||
         ((revision || a->require_clean) &&
-         pins_require(dir, revision, a->require_clean, err)) ||
+         pins_require(dir, store_dir(s->store), revision, a->require_clean, err)) ||
         collect_pins(&pins, s, dir, threads, err))
         goto done;
     l.pins = strbuf_text(&pins);

@@ -34,7 +34,8 @@ int session_open(struct session *s, const struct session_options *opt, struct er
     if (!s->diags || env_class(s->env_class, err) ||
         store_open(&s->store, opt->store, true, err))
         return -1;
-    s->spec = spec_load(opt->spec, opt->set, opt->n_set, s->diags);
+    s->spec = spec_load_given(opt->spec, opt->file, opt->n_files, opt->set, opt->n_set,
+                              s->diags);
     if (s->spec)
         s->plan = plan_new(s->spec, opt->states ? s->store : NULL, &plan, s->diags);
     if (s->plan)

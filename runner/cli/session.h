@@ -45,6 +45,8 @@ struct session_options {
     const char *spec, *store;
     const char *const *set;
     int64_t n_set;
+    const struct spec_file *file; /* in place of what is on disk */
+    int64_t n_files;
     bool states; /* compare the plan with the store */
     bool rerun_on_code;
 };

@@ -9,7 +9,9 @@ static int serve(struct worker_link *link, const struct worker_order *order,
     const struct session_options opt = {.spec = order->spec,
                                         .store = order->store,
                                         .set = order->set,
-                                        .n_set = order->n_set};
+                                        .n_set = order->n_set,
+                                        .file = order->file,
+                                        .n_files = order->n_files};
     struct job_run run = {.pins = order->pins, .checkpoint_seconds = 60};
     char digest[65];
     int rc = -1;
@@ -18,8 +20,8 @@ static int serve(struct worker_link *link, const struct worker_order *order,
         goto done;
     if (strcmp(digest, order->digest)) {
         err_set(err, ERR_INPUT,
-                "%s, or data it names, changed after this run began; what was begun is "
-                "finished, nothing more; run again for the changed one",
+                "data that %s names changed after this run began: what had begun was "
+                "finished, and nothing more was; run again, for the changed data",
                 order->spec);
         goto done;
     }

@@ -311,8 +311,8 @@ static void find_layout(const struct display *d, struct layout *l,
         stage = most(stage, width_of(d, row[i].stage));
         vars = most(vars, width_of(d, row[i].variables));
         text = most(text, width_of(d, row[i].text));
-        if (row[i].total > 0) {
-            bar = true;
+        bar = bar || row[i].total > 0;
+        if (row[i].total > 0 && !isnan(row[i].left)) {
             left = most(left, (int64_t)strlen(display_time(time, row[i].left)) + 5);
         }
     }
@@ -370,7 +370,7 @@ static void put_row(const struct display *d, struct strbuf *out,
                  row->text);
         put_padded(d, out, text, l->text);
     }
-    if (l->left && row->total > 0) {
+    if (l->left && row->total > 0 && !isnan(row->left)) {
         strbuf_puts(out, "  ");
         snprintf(left, sizeof left, "%s left", display_time(time, row->left));
         put_cut(d, out, left, l->left);

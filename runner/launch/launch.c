@@ -149,6 +149,26 @@ static void hand_out(struct launcher *la, struct worker *w)
     tell_start(la, job);
 }
 
+static bool has_workers(const struct launcher *la)
+{
+    for (int i = 0; i < la->workers; i++)
+        if (la->w[i].state != WORKER_NONE)
+            return true;
+    return false;
+}
+
+/* No more workers can be started: those that there are go on alone. */
+static void do_without(struct launcher *la)
+{
+    if (!has_workers(la)) {
+        err_set(&la->fatal, la->no_start.code, "%s", la->no_start.text);
+    } else if (!la->told_no_start) {
+        la->told_no_start = true;
+        display_line(la->display, TONE_BAD, "%s; going on with fewer workers",
+                     la->no_start.text);
+    }
+}
+
 /* As many workers as there are ready jobs, up to the number asked for. */
 static void staff(struct launcher *la)
 {
@@ -161,12 +181,12 @@ static void staff(struct launcher *la)
         } else if (la->w[i].state == WORKER_STARTING) {
             wanted--;
         }
-    for (int i = 0; i < la->workers && wanted > 0 && !err_is_set(&la->fatal); i++)
-        if (la->w[i].state == WORKER_NONE) {
-            if (worker_start(&la->w[i], &la->order, la->threads, &la->fatal))
-                return;
+    for (int i = 0; i < la->workers && wanted > 0 && !err_is_set(&la->no_start); i++)
+        if (la->w[i].state == WORKER_NONE &&
+            !worker_start(&la->w[i], &la->order, la->threads, &la->no_start))
             wanted--;
-        }
+    if (err_is_set(&la->no_start))
+        do_without(la);
 }
 
 /* ---- what another process works on ---- */
@@ -329,7 +349,7 @@ static void worker_gone(struct launcher *la, struct worker *w)
     else if (busy)
         job_failed(la, w->job, how);
     else if (starting && !la->stopping)
-        err_set(&la->fatal, ERR_IO, "%s before it could work", how);
+        err_set(&la->no_start, ERR_IO, "%s before it could work", how);
 }
 
 static void take_worker(struct launcher *la, struct worker *w)
@@ -383,7 +403,7 @@ static void loop(struct launcher *la, const struct signals *sig)
 {
     for (;;) {
         take_signals(la);
-        if (!la->stopping && !la->at_once) {
+        if (!la->stopping && !la->at_once && !err_is_set(&la->fatal)) {
             look_at_held(la);
             staff(la);
         }
@@ -436,7 +456,8 @@ static int prepare(struct launcher *la, struct err *err)
         return -1;
     for (int64_t i = 0; i < l->plan->n; i++)
         la->out->cached += l->plan->job[i].state == JOB_CACHED;
-    return plan_digest(digest, l->plan, err) || order_pack(&la->order, &order, err) ||
+    return plan_digest(digest, l->plan, err) ||
+                   order_pack(&la->order, &order, l->plan->spec, err) ||
                    schedule_init(&la->s, l->plan, la->workers, err)
                ? -1
                : 0;

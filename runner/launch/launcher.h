@@ -34,8 +34,9 @@ struct launcher {
     int64_t n_times, *stage_of; /* of each job: which of the times */
     double began, draw_at, look_at, stop_at;
     int ends_seen, saves_seen;
-    bool stopping, at_once;
-    struct err fatal; /* no worker can work */
+    bool stopping, at_once, told_no_start;
+    struct err fatal;    /* nothing more can be begun */
+    struct err no_start; /* no further worker can be started */
 };
 
 /* "[3/141] 1a2b3c4d5e trained seed=1: ..." */

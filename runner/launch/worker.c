@@ -9,6 +9,7 @@
 #include "retort/launch.h"
 
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -31,8 +32,9 @@ struct worker_link {
     pthread_cond_t news;
     bool gone, has_job;
     struct wire job;
-    char *text; /* of the order */
-    const char **set;
+    char *text; /* of the order, and what points into it */
+    const char **field;
+    struct spec_file *file;
     double told; /* time of the last progress */
 };
 
@@ -102,42 +104,83 @@ static void *listen_on(void *arg)
     return NULL;
 }
 
-/* ---- the order: spec, store, digest, pins, sets; each ends with a NUL ---- */
+/* ---- the order: fields, each ended by a NUL ---- */
 
-int order_pack(struct strbuf *sb, const struct worker_order *o, struct err *err)
+enum {
+    FIXED = 5
+}; /* spec, store, digest, pins, number of files; then files, then sets */
+
+static void put_field(struct strbuf *sb, const char *text)
 {
-    const char *const fixed[] = {o->spec, o->store, o->digest, o->pins};
+    strbuf_add(sb, text, strlen(text) + 1);
+}
 
-    for (size_t i = 0; i < sizeof fixed / sizeof *fixed; i++)
-        strbuf_add(sb, fixed[i], strlen(fixed[i]) + 1);
+int order_pack(struct strbuf *sb, const struct worker_order *o, const struct spec *spec,
+               struct err *err)
+{
+    struct spec_file file;
+    char number[24];
+    int64_t n = 0;
+
+    while (spec_file(spec, n, &file))
+        n++;
+    snprintf(number, sizeof number, "%lld", (long long)n);
+    put_field(sb, o->spec);
+    put_field(sb, o->store);
+    put_field(sb, o->digest);
+    put_field(sb, o->pins);
+    put_field(sb, number);
+    for (int64_t i = 0; spec_file(spec, i, &file); i++) {
+        put_field(sb, file.path);
+        put_field(sb, file.text);
+    }
     for (int64_t i = 0; i < o->n_set; i++)
-        strbuf_add(sb, o->set[i], strlen(o->set[i]) + 1);
+        put_field(sb, o->set[i]);
     return strbuf_failed(sb, err);
+}
+
+/* The fields of a text as pointers into it; NULL without memory. */
+static const char **split(const char *text, int64_t len, int64_t *n, struct err *err)
+{
+    const char **field;
+
+    *n = 0;
+    for (int64_t i = 0; i < len; i++)
+        *n += text[i] == '\0';
+    field = mem_new(*n + 1, sizeof *field, err);
+    for (int64_t i = 0; field && i < *n; i++, text += strlen(text) + 1)
+        field[i] = text;
+    return field;
 }
 
 static int unpack(struct worker_link *k, struct worker_order *o, const struct wire *m,
                   struct err *err)
 {
-    const char **fixed[] = {&o->spec, &o->store, &o->digest, &o->pins};
-    int64_t n = 0, field = 0;
+    int64_t n;
 
     k->text = mem_new(m->len + 1, 1, err);
     if (!k->text)
         return -1;
     memcpy(k->text, m->text, (size_t)m->len);
-    for (int64_t i = 0; i < m->len; i++)
-        n += k->text[i] == '\0';
-    k->set = mem_new(n + 1, sizeof *k->set, err);
-    if (!k->set)
+    k->field = split(k->text, m->len, &n, err);
+    if (!k->field)
         return -1;
-    if (n < 4)
+    o->n_files = n >= FIXED ? strtoll(k->field[FIXED - 1], NULL, 10) : -1;
+    if (o->n_files < 0 || o->n_files > (n - FIXED) / 2)
         return err_set(err, ERR_INPUT, "the launcher's order is not whole");
-    for (const char *at = k->text; field < n; at += strlen(at) + 1, field++)
-        if (field < 4)
-            *fixed[field] = at;
-        else
-            k->set[o->n_set++] = at;
-    o->set = k->set;
+    k->file = mem_new(o->n_files, sizeof *k->file, err);
+    if (!k->file)
+        return -1;
+    for (int64_t i = 0; i < o->n_files; i++)
+        k->file[i] =
+            (struct spec_file){k->field[FIXED + 2 * i], k->field[FIXED + 2 * i + 1]};
+    o->spec = k->field[0];
+    o->store = k->field[1];
+    o->digest = k->field[2];
+    o->pins = k->field[3];
+    o->file = k->file;
+    o->set = k->field + FIXED + 2 * o->n_files;
+    o->n_set = n - FIXED - 2 * o->n_files;
     o->threads = (int)m->a;
     return 0;
 }
@@ -192,7 +235,8 @@ void worker_free(struct worker_link *k)
         pthread_join(k->reader, NULL);
     }
     wire_release(&k->in);
-    free(k->set);
+    free(k->file);
+    free(k->field);
     free(k->text);
     free(k);
 }

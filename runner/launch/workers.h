@@ -13,7 +13,9 @@
 /* Where a worker finds its socket. */
 #define WORKER_FD 3
 
-int order_pack(struct strbuf *sb, const struct worker_order *o, struct err *err);
+/* All of `o` but its files, which are those of the spec. */
+int order_pack(struct strbuf *sb, const struct worker_order *o, const struct spec *spec,
+               struct err *err);
 
 /* ---- process.c: one worker, as its launcher sees it ---- */
 

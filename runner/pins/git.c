@@ -28,6 +28,7 @@ struct work {
     git_index *index;                /* in memory: becomes the tree */
     struct strbuf warnings, skipped; /* JSON strings with commas */
     const char *root;
+    struct strbuf names; /* of the first changes */
     int64_t changed, untracked, bytes, files;
     char commit[GIT_OID_HEXSZ + 1], tree[GIT_OID_HEXSZ + 1];
 };
@@ -141,7 +142,20 @@ static int is_inside(const char *path, const char *root, const char *dir)
     return yes;
 }
 
-static void read_changes(struct work *w, const char *store_dir)
+#define NAMES_MOST 3
+
+static void name_change(struct work *w, const char *path)
+{
+    int64_t n = w->changed + w->untracked;
+
+    if (n <= NAMES_MOST)
+        strbuf_printf(&w->names, "%s%s", n > 1 ? ", " : "", path);
+    else if (n == NAMES_MOST + 1)
+        strbuf_puts(&w->names, " ...");
+}
+
+/* Of all but the store's own files; with `store` they are kept in its database. */
+static void read_changes(struct work *w, const char *store_dir, bool store)
 {
     git_status_options opt;
     git_status_list *list = NULL;
@@ -161,7 +175,6 @@ static void read_changes(struct work *w, const char *store_dir)
         const git_diff_delta *d =
             e->index_to_workdir ? e->index_to_workdir : e->head_to_index;
         const char *path = d ? d->new_file.path : NULL;
-        /* The store's own files are no change of the work. */
         if (!path || e->status == GIT_STATUS_CURRENT ||
             is_inside(path, w->root, store_dir))
             continue;
@@ -169,8 +182,9 @@ static void read_changes(struct work *w, const char *store_dir)
             w->untracked++;
         else
             w->changed++;
-        if (!w->kept && store_dir && !open_kept(w, store_dir))
-            store_dir = NULL;
+        name_change(w, path);
+        if (!w->kept && store && !open_kept(w, store_dir))
+            store = false;
         if (w->kept && w->index)
             keep(w, path);
     }
@@ -221,6 +235,7 @@ static void work_release(struct work *w)
     git_repository_free(w->repo);
     strbuf_release(&w->warnings);
     strbuf_release(&w->skipped);
+    strbuf_release(&w->names);
 }
 
 static void put_list(struct json_writer *j, const char *key, const struct strbuf *items)
@@ -248,7 +263,7 @@ int git_collect(struct strbuf *json, const char *spec_dir, const char *store_dir
         json_str(&j, w.root ? w.root : git_repository_path(w.repo));
         put_head(&w, &j);
         if (w.root)
-            read_changes(&w, store_dir);
+            read_changes(&w, store_dir, store_dir != NULL);
         json_member(&j, "dirty");
         json_flag(&j, w.changed + w.untracked > 0);
         json_member(&j, "changed");
@@ -269,7 +284,56 @@ int git_collect(struct strbuf *json, const char *spec_dir, const char *store_dir
     return rc;
 }
 
-int pins_require(const char *dir, const char *revision, bool clean, struct err *err)
+/* Is HEAD the commit that `revision` names: by its digits, a tag, a branch? */
+static int require_revision(struct work *w, const char *dir, const char *revision,
+                            struct err *err)
+{
+    git_object *named = NULL, *commit = NULL;
+    char wanted[GIT_OID_HEXSZ + 1] = "";
+    int rc = 0;
+
+    /* Fewer digits than 7 could name another commit tomorrow. */
+    bool digits = strspn(revision, "0123456789abcdef") == strlen(revision);
+    if (!(digits && strlen(revision) < 7) &&
+        !git_revparse_single(&named, w->repo, revision) &&
+        !git_object_peel(&commit, named, GIT_OBJECT_COMMIT))
+        git_oid_tostr(wanted, sizeof(wanted), git_object_id(commit));
+    if (!wanted[0])
+        rc = err_set(err, ERR_NEGATIVE,
+                     "the spec demands revision \"%s\", which names no commit of the "
+                     "repository of %s (7 digits or more, a tag or a branch); it is at "
+                     "commit %.12s",
+                     revision, dir, w->commit);
+    else if (strcmp(wanted, w->commit) != 0)
+        rc =
+            err_set(err, ERR_NEGATIVE,
+                    "the spec demands revision \"%s\" (commit %.12s), but the repository "
+                    "of %s is at commit %.12s; check that out, or change \"revision\"",
+                    revision, wanted, dir, w->commit);
+    git_object_free(commit);
+    git_object_free(named);
+    return rc;
+}
+
+static int require_clean(struct work *w, const char *dir, const char *store_dir,
+                         struct err *err)
+{
+    if (w->root)
+        read_changes(w, store_dir, false);
+    if (w->warnings.len)
+        return err_set(err, ERR_IO, "%s: it cannot be told whether it is clean: %s", dir,
+                       strbuf_text(&w->warnings));
+    if (!w->changed && !w->untracked)
+        return 0;
+    return err_set(err, ERR_NEGATIVE,
+                   "the repository of %s has %lld changed and %lld untracked files (%s); "
+                   "commit them first, or leave --require-clean away",
+                   dir, (long long)w->changed, (long long)w->untracked,
+                   strbuf_text(&w->names));
+}
+
+int pins_require(const char *dir, const char *store_dir, const char *revision, bool clean,
+                 struct err *err)
 {
     struct work w = {0};
     git_oid oid;
@@ -283,26 +347,9 @@ int pins_require(const char *dir, const char *revision, bool clean, struct err *
         goto done;
     }
     git_oid_tostr(w.commit, sizeof(w.commit), &oid);
-    if (revision &&
-        (strlen(revision) < 7 || strncmp(w.commit, revision, strlen(revision)) != 0)) {
-        err_set(err, ERR_NEGATIVE,
-                "%s is at commit %s; the spec demands \"%s\" (7 digits or more)", dir,
-                w.commit, revision);
+    if ((revision && require_revision(&w, dir, revision, err)) ||
+        (clean && require_clean(&w, dir, store_dir, err)))
         goto done;
-    }
-    if (clean && w.root)
-        read_changes(&w, NULL);
-    if (clean && w.warnings.len) {
-        err_set(err, ERR_IO, "%s: it cannot be told whether it is clean: %s", dir,
-                strbuf_text(&w.warnings));
-        goto done;
-    }
-    if (w.changed + w.untracked > 0) {
-        err_set(err, ERR_NEGATIVE,
-                "%s has %lld changed and %lld untracked files; commit them first", dir,
-                (long long)w.changed, (long long)w.untracked);
-        goto done;
-    }
     rc = 0;
 done:
     work_release(&w);

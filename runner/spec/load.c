@@ -33,6 +33,27 @@ static bool is_among(const char *const *names, const char *name, size_t n)
     return false;
 }
 
+/* What stands for a file, or NULL. */
+static const char *given_text(const struct spec *sp, const char *path)
+{
+    for (int64_t i = 0; i < sp->n_given; i++)
+        if (!strcmp(sp->given[i].path, path))
+            return sp->given[i].text;
+    return NULL;
+}
+
+static int read_text(char **text, int64_t *len, const struct spec *sp, const char *path,
+                     struct err *err)
+{
+    const char *given = given_text(sp, path);
+
+    if (!given)
+        return file_read(text, len, path, SPEC_BYTES_MAX, err);
+    *len = (int64_t)strlen(given);
+    *text = mem_strdup(given, err);
+    return *text ? 0 : -1;
+}
+
 int spec_keep(struct spec *sp, struct json_doc *doc, const char *name, const char *dir,
               bool is_set)
 {
@@ -43,8 +64,10 @@ int spec_keep(struct spec *sp, struct json_doc *doc, const char *name, const cha
         json_doc_free(doc);
         return -1;
     }
-    *src = (struct source){doc, arena_strdup(sp->arena, name),
-                           arena_strdup(sp->arena, dir), is_set};
+    *src = (struct source){.doc = doc,
+                           .name = arena_strdup(sp->arena, name),
+                           .dir = arena_strdup(sp->arena, dir),
+                           .is_set = is_set};
     sp->source[sp->n_sources++] = src;
     return src->name && src->dir ? 0 : -1;
 }
@@ -58,8 +81,7 @@ static struct node *read_file(struct spec *sp, const char *path, bool first)
     char *text = NULL, *dir = NULL;
     int64_t len;
 
-    if (file_read(&text, &len, path, SPEC_BYTES_MAX, &err) ||
-        !(dir = path_dir(path, &err))) {
+    if (read_text(&text, &len, sp, path, &err) || !(dir = path_dir(path, &err))) {
         size_t n = strlen(path); /* the message begins with it already */
         bool named = !strncmp(err.text, path, n) && !strncmp(err.text + n, ": ", 2);
         diags_add(sp->diags, path, NULL, 0, 0, "%s", err.text + (named ? n + 2 : 0));
@@ -68,7 +90,8 @@ static struct node *read_file(struct spec *sp, const char *path, bool first)
     }
     if (!(doc = json_parse(text, len, path, sp->diags)))
         goto done;
-    if (spec_keep(sp, doc, path, dir, false))
+    if (spec_keep(sp, doc, path, dir, false) ||
+        !(sp->source[sp->n_sources - 1]->text = arena_strdup(sp->arena, text)))
         goto done;
     node = node_from_json(sp, json_root(doc), sp->source[sp->n_sources - 1]);
     if (node && node->kind != JSON_OBJECT) {
@@ -76,10 +99,8 @@ static struct node *read_file(struct spec *sp, const char *path, bool first)
                    json_kind_name(node->kind));
         node = NULL;
     }
-    if (first) {
-        sp->text = text;
-        text = NULL;
-    }
+    if (first)
+        sp->text = sp->source[sp->n_sources - 1]->text;
 done:
     free(text);
     free(dir);
@@ -112,7 +133,7 @@ static struct node *read_chain(struct spec *sp, const char *path, const char **c
             free(next);
             return NULL;
         }
-    if (depth + 1 == EXTENDS_MAX || !file_exists(next)) {
+    if (depth + 1 == EXTENDS_MAX || (!given_text(sp, next) && !file_exists(next))) {
         struct err err = ERR_INIT;
         if (depth + 1 == EXTENDS_MAX)
             err_set(&err, ERR_INPUT, "more than %d files extend each other", EXTENDS_MAX);
@@ -450,6 +471,23 @@ static int load(struct spec *sp, const char *const *sets, int64_t n_sets)
 struct spec *spec_load(const char *path, const char *const *sets, int64_t n_sets,
                        struct diags *diags)
 {
+    return spec_load_given(path, NULL, 0, sets, n_sets, diags);
+}
+
+bool spec_file(const struct spec *spec, int64_t i, struct spec_file *out)
+{
+    for (int64_t k = 0; k < spec->n_sources; k++)
+        if (spec->source[k]->text && i-- == 0) {
+            *out = (struct spec_file){spec->source[k]->name, spec->source[k]->text};
+            return true;
+        }
+    return false;
+}
+
+struct spec *spec_load_given(const char *path, const struct spec_file *given,
+                             int64_t n_given, const char *const *sets, int64_t n_sets,
+                             struct diags *diags)
+{
     struct spec *sp = mem_new(1, sizeof(*sp), NULL);
     int64_t before = diags_count(diags);
     int rc = -1;
@@ -459,6 +497,8 @@ struct spec *spec_load(const char *path, const char *const *sets, int64_t n_sets
         return NULL;
     }
     sp->diags = diags;
+    sp->given = given;
+    sp->n_given = n_given;
     sp->arena = arena_new(&sp->err);
     sp->path = mem_strdup(path, &sp->err);
     sp->dir = path_dir(path, &sp->err);
@@ -474,6 +514,8 @@ struct spec *spec_load(const char *path, const char *const *sets, int64_t n_sets
     }
     map_release(&sp->reported);
     sp->diags = NULL;
+    sp->given = NULL;
+    sp->n_given = 0;
     if (!rc)
         return sp;
     spec_free(sp);
@@ -488,7 +530,6 @@ void spec_free(struct spec *sp)
     for (int64_t i = 0; i < sp->n_sources; i++)
         json_doc_free(sp->source[i]->doc);
     free(sp->source);
-    free(sp->text);
     free(sp->name);
     free(sp->path);
     free(sp->dir);

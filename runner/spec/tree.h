@@ -22,6 +22,7 @@ struct source {
     struct json_doc *doc;
     const char *name; /* path as given, or "--set a.b=c" */
     const char *dir;  /* folder that its paths are relative to */
+    const char *text; /* of a file, else NULL */
     bool is_set;
 };
 
@@ -101,8 +102,10 @@ struct spec {
     struct arena *arena;
     struct diags *diags; /* while loading */
     struct err err;      /* no memory */
-    char *path, *name, *text, *dir;
-    const char *revision;
+    char *path, *name, *dir;
+    const char *text, *revision;
+    const struct spec_file *given; /* while loading */
+    int64_t n_given;
     struct record_options record;
     struct source **source;
     int64_t n_sources, cap_sources;

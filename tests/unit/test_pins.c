@@ -77,7 +77,7 @@ static void changes_are_kept_but_not_secrets(void **state)
         sh("cd work && git init -q -b trunk . && git add x && git -c user.name=a "
            "-c user.email=a@b commit -qm one"),
         0);
-    assert_ok(pins_require(work, NULL, true, &err), &err);
+    assert_ok(pins_require(work, NULL, NULL, true, &err), &err);
     struct json_doc *doc = collected();
     assert_false(json_bool(json_get(work_of(doc), "dirty")));
     json_doc_free(doc);
@@ -99,11 +99,21 @@ static void changes_are_kept_but_not_secrets(void **state)
              "printf 'sub/y\\nx\\n' | cmp - list",
              json_string(json_get(w, "tree")), json_string(json_get(w, "tree")));
     assert_int_equal(sh(command), 0);
-    assert_fails(pins_require(work, NULL, true, &err), &err, ERR_NEGATIVE,
+    assert_fails(pins_require(work, NULL, NULL, true, &err), &err, ERR_NEGATIVE,
                  "commit them first");
-    assert_fails(pins_require(work, "0123456789", false, &err), &err, ERR_NEGATIVE,
+    assert_fails(pins_require(work, NULL, "0123456789", false, &err), &err, ERR_NEGATIVE,
                  "demands");
-    assert_ok(pins_require(work, json_string(json_get(w, "commit")), false, &err), &err);
+    assert_int_equal(sh("cd work && git tag paper"), 0);
+    assert_ok(pins_require(work, NULL, "paper", false, &err), &err);
+    assert_fails(pins_require(work, NULL, "papers", false, &err), &err, ERR_NEGATIVE,
+                 "names no commit");
+    /* The store's own files are no changes. */
+    char store[64];
+    snprintf(store, sizeof(store), "%s/work/runs", dir);
+    assert_int_equal(sh("cd work && git checkout -q x && rm -r sub .env a.pem"), 0);
+    assert_ok(pins_require(work, store, NULL, true, &err), &err);
+    assert_ok(pins_require(work, NULL, json_string(json_get(w, "commit")), false, &err),
+              &err);
     json_doc_free(doc);
 }
 
