@@ -243,6 +243,30 @@ double stage_score(struct stage *st, const struct metric *m, const struct predic
     return value;
 }
 
+/* Test sets are published without labels: not one is known. A span's examples are never
+ * of this kind, no answer is an answer there. */
+static bool labels_known(const struct dataset *d)
+{
+    for (int64_t i = 0; i < d->n; i++) {
+        const struct example *ex = &d->raw->v[i];
+        if (d->task->kind == TASK_REGRESSION ? !isnan(ex->value) : ex->label >= 0)
+            return true;
+    }
+    return d->n == 0 || d->task->kind == TASK_SPAN || d->task->kind == TASK_MLM;
+}
+
+static void record_metrics(struct stage *st, const struct predictions *p, int64_t step)
+{
+    const struct dataset *d = p->data;
+    struct arena *a = st->arena;
+
+    for (int64_t i = 0; d->task->metrics[i]; i++)
+        stage_metric(st,
+                     arena_printf(a, "eval/%s/%s", d->name, d->task->metrics[i]->name),
+                     step, stage_score(st, d->task->metrics[i], p));
+    stage_metric(st, arena_printf(a, "eval/%s/loss", d->name), step, p->loss);
+}
+
 void stage_predictions(struct stage *st, const struct predictions *p, int64_t step)
 {
     const struct dataset *d = p->data;
@@ -250,6 +274,7 @@ void stage_predictions(struct stage *st, const struct predictions *p, int64_t st
     const char *base = arena_printf(a, "/eval/%s", d->name);
     const char **ids = arena_alloc(a, p->n * (int64_t)sizeof *ids);
     double *label = arena_alloc(a, p->n * (int64_t)sizeof *label);
+    bool known = labels_known(d);
 
     if (stage_failed(st) || arena_failed(a, &st->err))
         return;
@@ -260,7 +285,7 @@ void stage_predictions(struct stage *st, const struct predictions *p, int64_t st
     }
     st->rec.text(st->rec.ctx, RECORD_RESULT, arena_printf(a, "%s/example_id", base), ids,
                  p->n, &st->err);
-    if (d->task->kind != TASK_SPAN)
+    if (d->task->kind != TASK_SPAN && known)
         stage_doubles(st, arena_printf(a, "%s/label", base), label, p->n, 0, "example",
                       NULL);
     if (p->pred) {
@@ -272,16 +297,17 @@ void stage_predictions(struct stage *st, const struct predictions *p, int64_t st
     if (p->prob)
         stage_doubles(st, arena_printf(a, "%s/prob", base), p->prob, p->n, p->width,
                       "example", "class");
-    stage_doubles(st, arena_printf(a, "%s/score", base), p->score, p->n, 0, "example",
-                  NULL);
+    if (known)
+        stage_doubles(st, arena_printf(a, "%s/score", base), p->score, p->n, 0, "example",
+                      NULL);
     if (p->text && !stage_failed(st))
         st->rec.text(st->rec.ctx, RECORD_RESULT, arena_printf(a, "%s/text", base),
                      p->text, p->n, &st->err);
-    for (int64_t i = 0; d->task->metrics[i]; i++)
-        stage_metric(st,
-                     arena_printf(a, "eval/%s/%s", d->name, d->task->metrics[i]->name),
-                     step, stage_score(st, d->task->metrics[i], p));
-    stage_metric(st, arena_printf(a, "eval/%s/loss", d->name), step, p->loss);
+    if (known)
+        record_metrics(st, p, step);
+    else
+        stage_note(st, "%s has no labels: predictions are kept, there is no metric",
+                   d->name);
 }
 
 /* ---- models in runs ---- */

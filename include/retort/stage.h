@@ -159,7 +159,8 @@ void stage_doubles(struct stage *st, const char *path, const double *v, int64_t 
  * unchanged), masks. */
 void stage_output_model(struct stage *st, struct model *model);
 /* Predictions to /eval/<task>/<split>/..., its metrics as series
- * eval/<task>/<split>/<metric> at `step`. */
+ * eval/<task>/<split>/<metric> at `step`. Of a test set without labels the predictions
+ * alone: no label, score or metric. */
 void stage_predictions(struct stage *st, const struct predictions *p, int64_t step);
 /* One metric of predictions. */
 double stage_score(struct stage *st, const struct metric *m, const struct predictions *p);

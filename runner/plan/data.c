@@ -158,7 +158,7 @@ int task_identity(struct planner *pl, const struct stage_decl *st,
 {
     char *dir = NULL;
     bool any = false;
-    int rc = -1;
+    int rc = 0;
 
     *digest = NULL;
     if (task_find_dir(&dir, task, pl->data_dir, err))
@@ -181,16 +181,16 @@ int task_identity(struct planner *pl, const struct stage_decl *st,
         const char *hex;
         if (any ? !used : !has_any(dir, task, *s))
             continue;
-        if (!(hex = digest_split(pl, dir, task, *s, err)))
-            goto done;
+        if (!(hex = digest_split(pl, dir, task, *s, err))) {
+            rc = -1; /* the writer's objects are closed all the same */
+            continue;
+        }
         json_member(w, *s);
         json_str(w, hex);
         *digest = hex;
     }
     json_object_end(w);
     json_object_end(w);
-    rc = 0;
-done:
     free(dir);
     return rc;
 }
