@@ -174,7 +174,8 @@ int table_plot(const struct table *t, const char *base, struct err *err);
 /* ---- difference of two runs ---- */
 
 struct diff_options {
-    bool tensors; /* look into arrays for the first element that differs */
+    bool tensors; /* look into arrays: the first element that differs, how many, by how much */
+    bool json;    /* one object with an array for each section, instead of text */
 };
 /* Appends the sections spec, pins, metrics (and tensors) to `out`; *same is about
  * results: metrics, and with tensors the arrays. */

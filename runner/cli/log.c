@@ -5,7 +5,6 @@
  * train/lr 0.001". Series of other steps (an evaluation each epoch) so stand where they
  * belong.
  */
-#include <fnmatch.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -47,18 +46,6 @@ static void on_signal(int sig)
 
 /* ---- reading ------------------------------------------------------------------------
  */
-
-static bool wanted(const struct args *a, const char *name)
-{
-    for (int64_t i = 0; i < a->metrics.n; i++) {
-        const char *m = a->metrics.v[i];
-        size_t n = strlen(name), k = strlen(m);
-        if (!fnmatch(m, name, 0) ||
-            (k < n && name[n - k - 1] == '/' && !strcmp(name + n - k, m)))
-            return true;
-    }
-    return a->metrics.n == 0;
-}
 
 static int by_step(const void *pa, const void *pb)
 {
@@ -107,7 +94,7 @@ static int table_read(struct table *t, const struct args *a, struct store *store
         if (run_series(t->run, i, &s, err))
             return -1;
         t->name[i] = s.name;
-        if (!wanted(a, s.name))
+        if (a->metrics.n && !query_names_metric(&a->metrics, s.name))
             continue;
         used++;
         for (int64_t k = 0; k < s.n; k++) {

@@ -220,6 +220,14 @@ static bool names_metric(const char *name, const char *key)
     return k <= n && !strcmp(name + n - k, key) && (k == n || name[n - k - 1] == '/');
 }
 
+bool query_names_metric(const struct string_list *names, const char *name)
+{
+    for (int64_t i = 0; i < names->n; i++)
+        if (names_metric(name, names->v[i]) || !fnmatch(names->v[i], name, 0))
+            return true;
+    return false;
+}
+
 static void metric(struct value *v, struct query_run *r, const char *key)
 {
     struct err err = ERR_INIT;
@@ -268,12 +276,11 @@ static void put_time(struct json_writer *w, const char *key, double t)
     put_text(w, key, text);
 }
 
-static void put_variables(struct json_writer *w, const char *at)
+void query_put_variables(struct json_writer *w, const char *at)
 {
     char name[128], value[512];
     double x;
 
-    json_member(w, "variables");
     json_object(w);
     while (variable_next(&at, name, value)) {
         json_member(w, name);
@@ -298,7 +305,8 @@ void query_put_run(struct json_writer *w, const struct run_info *r)
         json_i64(w, (int64_t)r->seed);
     else
         json_str(w, NULL);
-    put_variables(w, r->variables);
+    json_member(w, "variables");
+    query_put_variables(w, r->variables);
     put_time(w, "started", r->started);
     put_time(w, "ended", r->ended);
     json_member(w, "seconds");

@@ -35,6 +35,9 @@ struct value {
 /* What the run has under the key; not there: out->there is false. */
 void query_value(struct value *out, struct query_run *r, const char *key);
 
+/* Does one of the names mean this metric: its name, the end of it, or a pattern (with *
+ * and ?)? */
+bool query_names_metric(const struct string_list *names, const char *metric);
 /* Is the key neither a field nor a variable of any of these? */
 bool query_is_metric(const char *key, const struct query_run *list, int64_t n);
 
@@ -63,6 +66,8 @@ const char *run_state_word(enum run_state state);
 /* Members "id", "state", "spec", "stage", "method", "label", "seed", "variables" ... of
  * an open object. */
 void query_put_run(struct json_writer *w, const struct run_info *r);
+/* An object of "pruned.ratio=0.3 seed=1". */
+void query_put_variables(struct json_writer *w, const char *variables);
 /* "2026-11-25T09:45:23Z"; "" for 0. */
 void time_text(char out[32], double unix_seconds);
 /* "0.4 s", "17.9 s", "2:05", "1:02:05" */
