@@ -232,10 +232,13 @@ static const struct metric *keep_metric(const struct loop *lp)
     return NULL;
 }
 
+/* A gain is a better score than all before; an equal one is none, nor is what is not a
+ * number. */
 static void keep_best(struct loop *lp, double score, bool larger)
 {
+    bool first = lp->at.best_step < 0;
     bool gain =
-        lp->at.best_step < 0 || (larger ? score > lp->at.best : score < lp->at.best);
+        !isnan(score) && (first || (larger ? score > lp->at.best : score < lp->at.best));
 
     lp->at.bad_evals = gain ? 0 : lp->at.bad_evals + 1;
     if (!gain)
@@ -289,10 +292,31 @@ static void hand_on(struct loop *lp)
                (size_t)shape_count(p->value.shape) * sizeof(float));
         param_touch(p);
     }
-    if (lp->dev)
+    stage_metric(lp->st, "train/steps", lp->at.step, (double)lp->at.step);
+    if (lp->dev) {
+        stage_metric(lp->st, "train/stopped_early", lp->at.step, (double)lp->at.stopped);
         stage_metric(lp->st, "train/best_step", lp->at.step, (double)lp->at.best_step);
+        stage_metric(lp->st, "train/best_score", lp->at.step,
+                     lp->at.best_step < 0 ? (double)NAN : lp->at.best);
+    }
+    if (lp->best && lp->at.best_step < 0)
+        stage_note(lp->st, "no evaluation gave a number to keep the best by; the last "
+                           "weights are handed on");
     if (lp->at.skipped)
         stage_metric(lp->st, "train/skipped_steps", lp->at.step, (double)lp->at.skipped);
+}
+
+int train_check(const struct train_options *o, struct err *err)
+{
+    const char *what = o->keep == 1        ? "keep \"best\""
+                       : o->patience > 0   ? "patience"
+                       : o->keep_metric[0] ? "keep_metric"
+                       : o->eval_every > 0 ? "eval_every"
+                                           : NULL;
+
+    if (what && !o->eval_split[0])
+        return err_set(err, ERR_INPUT, "%s needs eval_split: a split to score", what);
+    return 0;
 }
 
 int train_loop(struct stage *st, struct model *model, const struct dataset *data,
@@ -306,9 +330,6 @@ int train_loop(struct stage *st, struct model *model, const struct dataset *data
         return -1;
     if (!data || data->n == 0)
         return stage_fail(st, ERR_INPUT, "there are no examples to train on");
-    if (opt->keep == 1 && !dev)
-        return stage_fail(st, ERR_INPUT,
-                          "keep \"best\" needs eval_split: a split to score");
     if (start(&lp))
         goto done;
     while (lp.at.step < lp.total && !lp.at.stopped) {

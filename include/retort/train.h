@@ -85,13 +85,23 @@ struct train_hooks {
                       struct err *err);
 };
 
+/* Options that fit together: 0, or -1 with a message. For a method's `check`. */
+int train_check(const struct train_options *opt, struct err *err);
+
 /*
- * Trains `model` on `data` as `opt` says: epochs over permutations order/<data>/<epoch>,
- * the last partial batch kept, warm-up of ceil(warmup * total) updates, dropout from its
- * streams. Records train/loss, train/lr, train/grad_norm of every step,
- * eval/<task>/<split>/<metric> of each evaluation, and its speed. Registers its state
- * with the stage, so that a killed job goes on to the same bits. Stops between steps when
- * the stage is asked to. With keep "best" the best weights are in `model` at the end.
+ * Trains `model` on `data` as `opt` says: epochs over permutations order/<data>/<epoch>, the last
+ * partial batch kept, warm-up of ceil(warmup * total) updates, dropout from its streams. Records
+ * train/loss, train/lr, train/grad_norm of every step, eval/<task>/<split>/<metric> of each
+ * evaluation, and at the end train/steps.
+ *
+ * Evaluations of `dev` come every eval_every updates (else after each epoch) and after the last. The
+ * best is the one whose keep_metric is better than all before it: of equal ones the first; what is not a
+ * number is never the best. With patience p training stops at the p-th evaluation in a row that is not
+ * the best so far; with keep "best" the best weights are in `model` at the end, else the last. Recorded:
+ * train/best_step, train/best_score, train/stopped_early.
+ *
+ * Registers its state with the stage, so that a killed job goes on to the same bits. Stops between
+ * steps when the stage is asked to.
  */
 int train_loop(struct stage *st, struct model *model, const struct dataset *data,
                const struct dataset *dev, const struct train_options *opt,
@@ -119,11 +129,11 @@ int train_loop(struct stage *st, struct model *model, const struct dataset *data
     {"dropout", OPT_REAL, "-1", -1, 0.99, NULL, NULL, "of hidden states; -1: as the checkpoint says", offsetof(S, F.dropout)}, \
     {"attention_dropout", OPT_REAL, "-1", -1, 0.99, NULL, NULL, "of attention maps; -1: as the checkpoint says", offsetof(S, F.attention_dropout)}, \
     {"dtype", OPT_ENUM, "\"f32\"", 0, 0, train_dtypes, NULL, "type of matrix products; sums and weights stay f32", offsetof(S, F.dtype)}, \
-    {"keep", OPT_ENUM, "\"last\"", 0, 0, train_keeps, NULL, "weights handed on: the last, or the best by keep_metric", offsetof(S, F.keep)}, \
+    {"keep", OPT_ENUM, "\"last\"", 0, 0, train_keeps, NULL, "weights handed on: the last, or those of the evaluation with the best keep_metric (of equal ones the first)", offsetof(S, F.keep)}, \
     {"keep_metric", OPT_STRING, "\"\"", 0, 0, NULL, NULL, "metric of keep and patience; empty: the task's first", offsetof(S, F.keep_metric)}, \
     {"eval_split", OPT_STRING, "\"\"", 0, 0, NULL, NULL, "split scored while training; empty: none", offsetof(S, F.eval_split)}, \
     {"eval_every", OPT_INT, "0", 0, 1e12, NULL, "updates", "0: after each epoch", offsetof(S, F.eval_every)}, \
-    {"patience", OPT_INT, "0", 0, 1e9, NULL, "evaluations", "stop after this many without gain; 0: never", offsetof(S, F.patience)}
+    {"patience", OPT_INT, "0", 0, 1e9, NULL, "evaluations", "stop after this many in a row whose keep_metric is not better than all before; 0: never", offsetof(S, F.patience)}
 /* clang-format on */
 extern const char *const train_schedules[],
     *const train_optimizers[], *const train_clips[], *const train_dtypes[],

@@ -54,7 +54,12 @@ static int check(const void *options_, struct err *err)
         return err_set(err, ERR_INPUT,
                        "n:m masks n of every m weights, so n (%lld) is at most m (%lld)",
                        (long long)o->n, (long long)o->m);
-    return 0;
+    if (o->train.keep == 1 || o->train.patience > 0)
+        return err_set(
+            err, ERR_INPUT,
+            "the last weights are the pruned ones: leave out keep \"best\" and "
+            "patience");
+    return train_check(&o->train, err);
 }
 
 struct pruner {
@@ -192,11 +197,14 @@ static int after_step(void *ctx, struct model *model, int64_t step, int64_t tota
     struct pruner *p = ctx;
     double ramp = p->opt->ramp * (double)total;
     double t = ramp > 0 && (double)step < ramp ? (double)step / ramp : 1;
+    double ratio = p->opt->ratio * (1 - (1 - t) * (1 - t) * (1 - t));
 
     (void)model;
     (void)err;
-    if (step % p->opt->every == 0 || step == total)
-        prune(p, p->opt->ratio * (1 - (1 - t) * (1 - t) * (1 - t)));
+    if (step % p->opt->every == 0 || step == total) {
+        prune(p, ratio);
+        stage_metric(p->st, "prune/ratio_scheduled", step, ratio);
+    }
     return 0;
 }
 

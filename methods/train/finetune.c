@@ -23,6 +23,11 @@ static const struct input inputs[] = {
 };
 /* clang-format on */
 
+static int check(const void *options_, struct err *err)
+{
+    return train_check(&((const struct options *)options_)->train, err);
+}
+
 static int run(struct stage *st)
 {
     const struct options *o = st->options;
@@ -47,5 +52,6 @@ const struct method method_finetune = {
     .outputs = KIND_MODEL,
     .records = RECORDS_TRAINING,
     .uses_seed = true,
+    .check = check,
     .run = run,
 };
