@@ -15,7 +15,7 @@
 #include "retort/record.h"
 #include "retort/task.h"
 
-/* ---- what a run holds: a tree of datasets, attributes and metrics, see docs/store.md
+/* ---- what a run holds: datasets, attributes, metrics (docs/store.md) ---- */
  * ---- */
 
 struct array {
