@@ -76,6 +76,41 @@ static void slice_take(struct slice *s, struct dataset *d, const int64_t *pick, 
     d->index = s->index;
 }
 
+/* Digits up to `end`, which must follow them. Returns what stands behind it, or NULL. */
+static const char *read_bound(const char *s, char end, int64_t *out)
+{
+    if (*s == end)
+        return s + 1; /* left out */
+    for (*out = 0; *s >= '0' && *s <= '9'; s++) {
+        if (*out > (INT64_MAX - 9) / 10)
+            return NULL;
+        *out = *out * 10 + (*s - '0');
+    }
+    return *s == end ? s + 1 : NULL;
+}
+
+int split_parse(struct split *out, const char *text, struct err *err)
+{
+    size_t n = strcspn(text, "[");
+    const char *s = text + n;
+
+    *out = (struct split){.slice = *s == '[', .to = INT64_MAX};
+    if (n < 1 || n >= sizeof out->name)
+        return err_set(err, ERR_INPUT,
+                       "a split's name has 1 to %d bytes, this is \"%.60s\"",
+                       (int)sizeof out->name - 1, text);
+    memcpy(out->name, text, n);
+    if (!out->slice)
+        return 0;
+    s = read_bound(s + 1, ':', &out->from);
+    s = s ? read_bound(s, ']', &out->to) : NULL;
+    if (!s || *s || out->from >= out->to)
+        return err_set(err, ERR_INPUT,
+                       "a slice is written %s[from:to], from below to, this is \"%.60s\"",
+                       out->name, text);
+    return 0;
+}
+
 int dataset_slice(struct dataset **data, int64_t from, int64_t to, struct err *err)
 {
     struct dataset *d = *data;

@@ -38,6 +38,30 @@ struct example *examples_add(struct examples *ex, struct err *err)
     return &ex->v[ex->n++];
 }
 
+static bool is_labelled(const struct dataset *d, int64_t i)
+{
+    switch (d->task->kind) {
+    case TASK_CLASSES:
+    case TASK_CHOICE:
+        return d->raw->v[i].label >= 0;
+    case TASK_REGRESSION:
+        return !isnan(d->raw->v[i].value);
+    case TASK_SPAN:
+        return d->seq[d->first[i]].start >= 0;
+    case TASK_MLM:
+        return true;
+    }
+    BUG("task kind %d", (int)d->task->kind);
+}
+
+int64_t dataset_unlabelled(const struct dataset *d)
+{
+    for (int64_t i = 0; i < d->n; i++)
+        if (!is_labelled(d, i))
+            return i;
+    return -1;
+}
+
 void predictions_free(struct predictions *p)
 {
     if (!p)

@@ -330,7 +330,8 @@ int train_loop(struct stage *st, struct model *model, const struct dataset *data
         return -1;
     if (!data || data->n == 0)
         return stage_fail(st, ERR_INPUT, "there are no examples to train on");
-    if (start(&lp))
+    stage_need_labels(st, data);
+    if (stage_failed(st) || start(&lp))
         goto done;
     while (lp.at.step < lp.total && !lp.at.stopped) {
         if (train_step(&lp) || (evaluation_due(&lp) && evaluate(&lp)))

@@ -109,21 +109,20 @@ struct model *stage_model(struct stage *st, const char *input, const struct task
     return own(st, m, free_model) ? NULL : m;
 }
 
-/* "train[10:20]" -> "train", 10, 20; -> false if there are no brackets. Bounds may be
- * left out. */
-static bool split_slice(const char *split, char *name, size_t size, int64_t *from,
-                        int64_t *to)
+/* What a person should know of the data that was read. */
+static void tell_data(struct stage *st, const struct task *task,
+                      const struct split *split, const struct examples *raw)
 {
-    const char *open = strchr(split, '[');
-    int len = open ? (int)(open - split) : (int)strlen(split);
-    char *end;
-
-    snprintf(name, size, "%.*s", len, split);
-    if (!open)
-        return false;
-    *from = strtoll(open + 1, &end, 10);
-    *to = *end == ':' && end[1] != ']' ? strtoll(end + 1, &end, 10) : INT64_MAX;
-    return true;
+    if (raw->left_out)
+        stage_note(st,
+                   "%s, split %s: %lld rows with a wrong number of fields are left out, "
+                   "the first in line %lld",
+                   task->name, split->name, (long long)raw->left_out,
+                   (long long)raw->first_left_out);
+    if (split->slice && split->to != INT64_MAX && split->to > raw->n)
+        stage_note(st, "%s, split %s has %lld examples: %s[%lld:%lld] ends there",
+                   task->name, split->name, (long long)raw->n, split->name,
+                   (long long)split->from, (long long)split->to);
 }
 
 struct dataset *stage_data(struct stage *st, const struct model *model, const char *split,
@@ -132,9 +131,7 @@ struct dataset *stage_data(struct stage *st, const struct model *model, const ch
     const struct task *task = stage_task(st);
     struct examples *raw = NULL;
     struct dataset *data = NULL;
-    int64_t from = 0, to = 0;
-    char name[64];
-    bool slice;
+    struct split part;
 
     if (stage_failed(st) || !split[0] || !model || !task)
         return NULL;
@@ -143,18 +140,33 @@ struct dataset *stage_data(struct stage *st, const struct model *model, const ch
                    "the model has no vocab.txt: text cannot be read into it");
         return NULL;
     }
-    slice = split_slice(split, name, sizeof name, &from, &to);
+    if (split_parse(&part, split, &st->err))
+        return NULL;
     if (max_len > model->cfg.positions)
         max_len = model->cfg.positions;
-    if (st->load(st, task, name, &raw, &st->err))
+    if (st->load(st, task, part.name, &raw, &st->err))
         return NULL;
-    if (dataset_encode(&data, task, raw, name, model->tok, max_len, doc_stride, &st->err))
+    tell_data(st, task, &part, raw);
+    if (dataset_encode(&data, task, raw, part.name, model->tok, max_len, doc_stride,
+                       &st->err))
         return NULL;
-    if (slice && dataset_slice(&data, from, to < data->n ? to : data->n, &st->err)) {
+    if (part.slice && dataset_slice(&data, part.from,
+                                    part.to < data->n ? part.to : data->n, &st->err)) {
         dataset_free(data);
         return NULL;
     }
     return own(st, data, free_dataset) ? NULL : data;
+}
+
+void stage_need_labels(struct stage *st, const struct dataset *data)
+{
+    int64_t i = stage_failed(st) || !data ? -1 : dataset_unlabelled(data);
+
+    if (i >= 0)
+        stage_fail(st, ERR_INPUT,
+                   "%s: the answer of example %s is not told, but a loss needs it; use a "
+                   "split with answers",
+                   data->name, data->raw->v[i].id);
 }
 
 struct tape *stage_tape(struct stage *st, enum dtype compute)

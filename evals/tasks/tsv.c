@@ -11,6 +11,7 @@
 
 #include "retort/file.h"
 #include "retort/json.h"
+#include "retort/utf8.h"
 
 #define FILE_MAX ((int64_t)4 << 30)
 #define FIELDS_MAX 256
@@ -83,25 +84,6 @@ static int set_label(const struct reader *r, struct example *e, int field,
         return 0;
     e->label = class_of(r->task, text);
     return e->label < 0 ? bad_class(r, field, text) : 0;
-}
-
-/* Bytes of the first place that is not UTF-8 (or is NUL), or -1. */
-static int64_t not_utf8(const unsigned char *s, int64_t n)
-{
-    for (int64_t i = 0; i < n;) {
-        unsigned c = s[i];
-        int more = c < 0x80 ? 0 : c >= 0xc2 && c < 0xe0 ? 1 : (c & 0xf0) == 0xe0 ? 2 : 3;
-        if (!c || (c >= 0x80 && c < 0xc2) || c > 0xf4 || i + more >= n)
-            return i;
-        for (int k = 1; k <= more; k++)
-            if ((s[i + k] & 0xc0) != 0x80)
-                return i;
-        if ((c == 0xe0 && s[i + 1] < 0xa0) || (c == 0xed && s[i + 1] > 0x9f) ||
-            (c == 0xf0 && s[i + 1] < 0x90) || (c == 0xf4 && s[i + 1] > 0x8f))
-            return i;
-        i += more + 1;
-    }
-    return -1;
 }
 
 static int add_example(const struct reader *r, const char *const *value, const int *field)
@@ -182,6 +164,20 @@ static int no_column(const struct reader *r, const char *name, char *const *head
     return -1;
 }
 
+/* A name that the header has twice does not say which is meant. */
+static int check_once(const struct reader *r, const char *name, int at,
+                      char *const *header, int n)
+{
+    for (int i = at + 1; i < n; i++)
+        if (!strcmp(header[at], header[i]))
+            return err_set(
+                r->err, ERR_INPUT,
+                "%s:%lld:%d: the header names \"%.60s\" a second time; give its "
+                "number instead of \"%.60s\"",
+                r->path, (long long)r->line, i + 1, header[i], name);
+    return 0;
+}
+
 static int bind_columns(struct reader *r, char *const *header, int n)
 {
     for (int c = 0; c < N_COLS; c++) {
@@ -189,6 +185,10 @@ static int bind_columns(struct reader *r, char *const *header, int n)
         r->column[c] = name ? find_column(name, header, n) : -1;
         if (name && r->column[c] < 0 && c != COL_ID)
             return no_column(r, name, header, n);
+        if (header && name && r->column[c] >= 0 &&
+            column_number(name, strlen(name)) < 0 &&
+            check_once(r, name, r->column[c], header, n))
+            return -1;
     }
     r->n_fields = header ? n : 0;
     return 0;
@@ -206,12 +206,15 @@ static int read_row(const struct reader *r, char *line)
     for (int c = 0; c < N_COLS; c++)
         need = r->column[c] + 1 > need ? r->column[c] + 1 : need;
     if (r->n_fields ? n != r->n_fields : n < need) {
-        if (r->split->skip_broken)
+        if (r->split->skip_broken) {
+            if (!r->out->left_out++)
+                r->out->first_left_out = r->line;
             return 0;
-        return err_set(r->err, ERR_INPUT,
-                       "%s:%lld:%d: the row has %d fields; %s%d are needed", r->path,
-                       (long long)r->line, n, n, r->n_fields ? "" : "at least ",
-                       r->n_fields ? r->n_fields : need);
+        }
+        return err_set(r->err, ERR_INPUT, "%s:%lld:%d: the row has %d field%s; %s%d %s",
+                       r->path, (long long)r->line, n, n, n == 1 ? "" : "s",
+                       r->n_fields ? "" : "at least ", r->n_fields ? r->n_fields : need,
+                       r->n_fields ? "are needed, as the header has" : "are needed");
     }
     for (int c = 0; c < N_COLS; c++) {
         if (r->column[c] < 0)
@@ -335,16 +338,27 @@ static bool has_suffix(const char *s, const char *suffix)
     return n >= k && !strcmp(s + n - k, suffix);
 }
 
+/* All of it is text: UTF-8 without zero bytes. */
 static int check_bytes(struct reader *r, const char *text, int64_t len)
 {
-    int64_t bad = not_utf8((const unsigned char *)text, len), line = 1;
-    if (bad < 0)
+    const char *zero = memchr(text, 0, (size_t)len);
+    int64_t bad = utf8_invalid(text, zero ? zero - text : len), line = 1, field = 1;
+    if (bad < 0 && !zero)
         return 0;
-    for (int64_t i = 0; i < bad; i++)
+    if (bad < 0)
+        bad = zero - text;
+    for (int64_t i = 0; i < bad; i++) {
+        field = text[i] == '\n' ? 1 : field + (text[i] == '\t');
         line += text[i] == '\n';
+    }
+    if (!text[bad])
+        return err_set(r->err, ERR_INPUT, "%s:%lld:%lld: a zero byte; text has none",
+                       r->path, (long long)line, (long long)field);
     return err_set(r->err, ERR_INPUT,
-                   "%s:%lld: byte 0x%02x at offset %lld is not UTF-8 text", r->path,
-                   (long long)line, (unsigned)(unsigned char)text[bad], (long long)bad);
+                   "%s:%lld:%lld: byte 0x%02x is not UTF-8; convert the file (iconv -t "
+                   "UTF-8)",
+                   r->path, (long long)line, (long long)field,
+                   (unsigned)(unsigned char)text[bad]);
 }
 
 static int read_text(struct reader *r, char *text, int64_t len, bool jsonl)

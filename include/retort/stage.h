@@ -16,7 +16,6 @@
 #include "retort/task.h"
 
 /* ---- what a run holds: datasets, attributes, metrics (docs/store.md) ---- */
- * ---- */
 
 struct array {
     enum dtype dtype;
@@ -140,6 +139,8 @@ const struct task *stage_task(struct stage *st);
  * frees it. */
 struct dataset *stage_data(struct stage *st, const struct model *model, const char *split,
                            int64_t max_len, int64_t doc_stride);
+/* Fails the stage unless every answer of the data is told: for what has a loss. */
+void stage_need_labels(struct stage *st, const struct dataset *data);
 struct tape *stage_tape(struct stage *st, enum dtype compute); /* the stage frees it */
 void stage_progress(struct stage *st, int64_t done, int64_t total, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));

@@ -44,6 +44,8 @@ struct examples {
     struct arena *arena;
     struct example *v;
     int64_t n, capacity;
+    int64_t left_out;       /* rows that the reader could not use, and was told to skip */
+    int64_t first_left_out; /* the line of the first of them */
 };
 struct examples *examples_new(struct err *err);
 void examples_free(struct examples *ex);
@@ -187,11 +189,21 @@ struct dataset {
 int dataset_encode(struct dataset **out, const struct task *task, struct examples *raw,
                    const char *split, const struct tokenizer *tok, int64_t max_len,
                    int64_t stride, struct err *err);
+/* What names a split: "train", or positions from a to b - 1 of it, "train[a:b]"; either
+ * bound may be left out. ERR_INPUT if it is neither. */
+struct split {
+    char name[64];
+    bool slice;
+    int64_t from, to; /* to INT64_MAX: the end */
+};
+int split_parse(struct split *out, const char *text, struct err *err);
 /* "train[a:b]": positions a to b - 1 of one fixed permutation of the split, in its order:
  * stream "slice/<task>/<split>" of seed 0. *data itself is changed; on failure it stays
  * as it was. A slice cannot be sliced again. */
 int dataset_slice(struct dataset **data, int64_t from, int64_t to, struct err *err);
 void dataset_free(struct dataset *data);
+/* The first example whose answer is not told (a test set), or -1 if all are. */
+int64_t dataset_unlabelled(const struct dataset *data);
 
 /* ---- batches ---- */
 

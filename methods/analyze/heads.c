@@ -195,6 +195,9 @@ static int run(struct stage *st)
     if (s.data->n == 0)
         return stage_fail(st, ERR_INPUT, "%s has no examples to score heads on",
                           s.data->name);
+    stage_need_labels(st, s.data);
+    if (stage_failed(st))
+        return -1;
     for (int64_t i = 0; i < s.m->n_params; i++)
         s.m->param[i]->frozen = true; /* gradients of the gates alone are wanted */
     s.context = arena_zalloc(st->arena, s.m->cfg.layers * (int64_t)sizeof *s.context);

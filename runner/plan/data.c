@@ -70,6 +70,9 @@ int task_find_dir(char **out, const struct task *task, const char *data_dir,
     }
     if (found)
         *out = mem_strdup(found, err);
+    else if (*task->files(task, task->splits[0])[0] == '/') /* declared: where it is said */
+        err_set(err, ERR_MISSING, "%s: there is no file %s", task->name,
+                task->files(task, task->splits[0])[0]);
     else
         err_set(err, ERR_MISSING,
                 "the files of %s are not below %s; set RETORT_DATA to their folder",

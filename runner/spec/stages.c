@@ -240,6 +240,27 @@ bool option_is_split(const struct option *o)
                                       (n == 5 || o->name[n - 6] == '_')));
 }
 
+/* Is the split one of the task's, its slice well written? "" is none at all. */
+static bool check_split(struct spec *sp, const struct task *task,
+                        const struct node *place, const char *value)
+{
+    struct err err = ERR_INIT;
+    struct split split;
+
+    if (!*value)
+        return true;
+    if (split_parse(&split, value, &err)) {
+        node_error(sp, place, "%s", err.text);
+        return false;
+    }
+    for (const char *const *s = task->splits; *s; s++)
+        if (!strcmp(*s, split.name))
+            return true;
+    node_error(sp, place, "%s has no split \"%s\"%s", task->name, split.name,
+               did_you_mean(sp, split.name, task->splits));
+    return false;
+}
+
 static void check_splits(struct spec *sp, struct stage_decl *st)
 {
     const struct task *task = NULL;
@@ -248,21 +269,11 @@ static void check_splits(struct spec *sp, struct stage_decl *st)
         if (st->input[i].n && st->input[i].ref[0].task)
             task = st->input[i].ref[0].task;
     for (const struct option *o = st->method->options; task && o && o->name; o++) {
-        const char *value;
         const struct node *v = node_get(st->node, o->name);
-        bool found = false;
-        if (!option_is_split(o))
-            continue;
-        value = *(const char *const *)((const char *)st->options + o->offset);
-        size_t n = strcspn(value, "[");
-        for (const char *const *s = task->splits; *s; s++)
-            found = found || (strlen(*s) == n && !strncmp(*s, value, n));
-        if (found || !n)
-            continue;
-        const char *name = arena_printf(sp->arena, "%.*s", (int)n, value);
-        node_error(sp, v ? v : node_get(st->node, "do"), "%s has no split \"%s\"%s",
-                   task->name, name, name ? did_you_mean(sp, name, task->splits) : "");
-        st->bad = true;
+        if (option_is_split(o) &&
+            !check_split(sp, task, v ? v : node_get(st->node, "do"),
+                         *(const char *const *)((const char *)st->options + o->offset)))
+            st->bad = true;
     }
 }
 
