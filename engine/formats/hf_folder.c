@@ -152,6 +152,11 @@ static int no_weights(const char *dir, struct err *err)
                 "the model "
                 "as model.safetensors",
                 dir);
+    else if (!file_is_dir(dir))
+        err_set(err, ERR_INPUT,
+                "%s: is a file; a checkpoint is a folder with config.json "
+                "and model.safetensors",
+                dir);
     else
         err_set(err, ERR_MISSING, "%s: holds no model.safetensors", dir);
     free(pickle);

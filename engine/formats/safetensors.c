@@ -42,6 +42,15 @@ static const struct {
     {"I64", DT_I64, 8}, {"I32", DT_I32, 4}, {"I8", DT_I8, 1},     {"U8", DT_U8, 1},
 };
 
+/* Other dtypes of the format: tensors that nobody asks for may have them. */
+static const struct {
+    const char *name;
+    int64_t bytes;
+} raw_dtypes[] = {
+    {"BOOL", 1}, {"F8_E5M2", 1}, {"F8_E4M3", 1}, {"I16", 2}, {"U16", 2},
+    {"U32", 4},  {"U64", 8},     {"C64", 8},     {NULL, 0},
+};
+
 #define N_DTYPES ((int)(sizeof dtypes / sizeof dtypes[0]))
 
 /* Row of `dtypes`, or -1. */
@@ -146,11 +155,18 @@ static int read_dtype(const struct safetensors *st, struct safetensors_entry *e,
 
     if (!text)
         return bad_tensor(st, e->name, err, "\"dtype\" is missing or no string");
+    for (int i = 0; row < 0 && raw_dtypes[i].name; i++)
+        if (!strcmp(raw_dtypes[i].name, text)) {
+            e->dtype = DT_U8;
+            e->raw = raw_dtypes[i].name;
+            *bytes = raw_dtypes[i].bytes;
+            return 0;
+        }
     if (row < 0)
-        return bad_tensor(
-            st, e->name, err,
-            "dtype \"%.40s\" is not read; F64, F32, BF16, F16, I64, I32, I8 and U8 are",
-            text);
+        return bad_tensor(st, e->name, err,
+                          "dtype \"%.40s\" is unknown; F64, F32, BF16, F16, I64, I32, I8 "
+                          "and U8 are read",
+                          text);
     e->dtype = dtypes[row].dtype;
     *bytes = dtypes[row].bytes;
     return 0;
@@ -225,6 +241,10 @@ static int read_entry(const struct safetensors *st, struct safetensors_entry *e,
                           "dtype and shape make %" PRId64 " bytes, data_offsets %" PRId64,
                           size, span->end - span->begin);
     e->data = data + span->begin;
+    if (e->raw) {
+        e->shape = SHAPE(size);
+        e->count = size;
+    }
     return 0;
 }
 

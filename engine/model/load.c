@@ -92,7 +92,7 @@ static int fill(struct param *p, const struct safetensors_entry *e, const char *
         e->dtype != DT_F64)
         return err_set(err, ERR_INPUT,
                        "%s: tensor %s is %s; weights are f32, f16, bf16 or f64", dir,
-                       e->name, dtype_name(e->dtype));
+                       e->name, e->raw ? e->raw : dtype_name(e->dtype));
     if (e->shape.rank < 0 || !shape_equal(e->shape, p->value.shape))
         return err_set(err, ERR_INPUT,
                        "%s: tensor %s has shape %s; config.json asks for %s", dir,
@@ -318,9 +318,11 @@ static int save_tensors(const struct model *m, const char *dir, struct err *err)
     for (int64_t i = 0; i < m->n_params; i++) {
         const struct param *p = m->param[i];
         bool bare = m->head == HEAD_NONE && is_body(p->name);
-        e[i] =
-            (struct safetensors_entry){p->name + (bare ? 5 : 0), DT_F32, p->value.shape,
-                                       shape_count(p->value.shape), p->value.data};
+        e[i] = (struct safetensors_entry){.name = p->name + (bare ? 5 : 0),
+                                          .dtype = DT_F32,
+                                          .shape = p->value.shape,
+                                          .count = shape_count(p->value.shape),
+                                          .data = p->value.data};
     }
     rc = safetensors_write(path, e, m->n_params, err);
 done:

@@ -146,6 +146,13 @@ struct dataset *stage_data(struct stage *st, const struct model *model, const ch
         max_len = model->cfg.positions;
     if (st->load(st, task, part.name, &raw, &st->err))
         return NULL;
+    if (part.from >= raw->n && part.slice) {
+        stage_fail(st, ERR_INPUT,
+                   "%s, split %s has %lld examples: %s begins behind its end", task->name,
+                   part.name, (long long)raw->n, split);
+        examples_free(raw);
+        return NULL;
+    }
     tell_data(st, task, &part, raw);
     if (dataset_encode(&data, task, raw, part.name, model->tok, max_len, doc_stride,
                        &st->err))

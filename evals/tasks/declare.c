@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "retort/file.h"
+#include "retort/strbuf.h"
 
 static int check(const struct task_decl *d, struct err *err)
 {
@@ -17,8 +18,9 @@ static int check(const struct task_decl *d, struct err *err)
         return err_set(err, ERR_INPUT,
                        "task %s: a table can hold classes, regression or mlm", name);
     if (d->kind == TASK_CLASSES && d->n_labels < 2)
-        return err_set(err, ERR_INPUT, "task %s has %lld labels; classes need at least 2",
-                       name, (long long)d->n_labels);
+        return err_set(err, ERR_INPUT,
+                       "task %s has %lld label%s; classes need at least 2", name,
+                       (long long)d->n_labels, d->n_labels == 1 ? "" : "s");
     if (d->n_files < 1)
         return err_set(err, ERR_INPUT, "task %s names no files; give at least one split",
                        name);
@@ -51,6 +53,29 @@ static bool suits(const char *metric, const struct task_decl *d)
     return number == (d->kind == TASK_REGRESSION);
 }
 
+static int no_metric(const struct task_decl *d, const char *name, struct err *err)
+{
+    const struct metric *const *list = metric_list();
+    struct strbuf all = STRBUF_INIT;
+    const char *names[64], *near;
+    int n = 0;
+
+    for (; list[n] && n < 63; n++) {
+        names[n] = list[n]->name;
+        strbuf_printf(&all, "%s%s", n ? ", " : "", names[n]);
+    }
+    names[n] = NULL;
+    near = nearest_name(name, names);
+    if (near)
+        err_set(err, ERR_INPUT, "task %s: unknown metric \"%s\"; did you mean \"%s\"?",
+                d->name, name, near);
+    else
+        err_set(err, ERR_INPUT, "task %s: unknown metric \"%s\"; there are %s", d->name,
+                name, strbuf_text(&all));
+    strbuf_release(&all);
+    return -1;
+}
+
 static int add_metrics(struct task *t, const struct task_decl *d, struct arena *arena,
                        struct err *err)
 {
@@ -68,8 +93,7 @@ static int add_metrics(struct task *t, const struct task_decl *d, struct arena *
     for (int64_t i = 0; list && i < n; i++) {
         list[i] = metric_find(names[i]);
         if (!list[i])
-            return err_set(err, ERR_INPUT, "task %s: unknown metric \"%s\"", d->name,
-                           names[i]);
+            return no_metric(d, names[i], err);
         if (!suits(names[i], d))
             return err_set(err, ERR_INPUT, "task %s: metric %s does not suit its kind",
                            d->name, names[i]);

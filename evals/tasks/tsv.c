@@ -123,6 +123,7 @@ static int cut_fields(const struct reader *r, char *line, char **field)
 static int column_number(const char *s, size_t n)
 {
     int v = 0;
+
     if (n < 1 || n > 3)
         return -1;
     for (size_t i = 0; i < n; i++) {
@@ -133,12 +134,15 @@ static int column_number(const char *s, size_t n)
     return v >= 1 && v <= FIELDS_MAX ? v - 1 : -1;
 }
 
+/* With a header only the columns that it names are there. */
 static int find_one(const char *name, size_t len, char *const *header, int n)
 {
+    int number = column_number(name, len);
+
     for (int i = 0; header && i < n; i++)
         if (strlen(header[i]) == len && !memcmp(header[i], name, len))
             return i;
-    return column_number(name, len);
+    return header && number >= n ? -1 : number;
 }
 
 /* The column of the first alternative that is there, or -1. */
@@ -305,14 +309,14 @@ done:
 static int json_failed(const struct reader *r, const struct diags *diags)
 {
     struct err found = ERR_INIT;
-    size_t skip = strlen(r->path) + 3;
-    diags_to_err(diags, &found);
-    if (!strncmp(found.text, r->path, skip - 3) &&
-        !strncmp(found.text + skip - 3, ":1:", 3))
-        return err_set(r->err, found.code, "%s:%lld:%s", r->path, (long long)r->line,
-                       found.text + skip);
-    return err_set(r->err, ERR_INPUT, "%s:%lld: %s", r->path, (long long)r->line,
-                   found.text);
+    size_t n = strlen(r->path);
+    const char *rest;
+
+    diags_first_to_err(diags, &found);
+    rest = found.text + (strncmp(found.text, r->path, n) ? 0 : n);
+    return err_set(r->err, found.code, "%s:%lld:%s%s", r->path, (long long)r->line,
+                   strncmp(rest, ":1:", 3) ? " " : "",
+                   strncmp(rest, ":1:", 3) ? rest : rest + 3);
 }
 
 static int read_json_line(const struct reader *r, const char *line)

@@ -156,6 +156,8 @@ static bool read_name(struct spec *sp, const struct input *in, const struct meth
         return true;
     }
     if (in->kinds & KIND_TASK) {
+        if (node_get(node_get(sp->root, "tasks"), v->text))
+            return false; /* declared, but with errors: told there */
         if ((names = task_names(sp)))
             node_error(sp, v, "no task is named \"%s\"%s", v->text,
                        did_you_mean(sp, v->text, names));
@@ -245,6 +247,7 @@ static bool check_split(struct spec *sp, const struct task *task,
                         const struct node *place, const char *value)
 {
     struct err err = ERR_INIT;
+    const char *all = "", *near;
     struct split split;
 
     if (!*value)
@@ -253,11 +256,16 @@ static bool check_split(struct spec *sp, const struct task *task,
         node_error(sp, place, "%s", err.text);
         return false;
     }
-    for (const char *const *s = task->splits; *s; s++)
+    for (const char *const *s = task->splits; *s; s++) {
         if (!strcmp(*s, split.name))
             return true;
-    node_error(sp, place, "%s has no split \"%s\"%s", task->name, split.name,
-               did_you_mean(sp, split.name, task->splits));
+        all = *all ? arena_printf(sp->arena, "%s, %s", all, *s) : *s;
+        if (!all)
+            return false;
+    }
+    near = did_you_mean(sp, split.name, task->splits);
+    node_error(sp, place, "%s has no split \"%s\"%s%s", task->name, split.name,
+               *near ? near : "; it has ", *near ? "" : all);
     return false;
 }
 

@@ -15,7 +15,7 @@
 
 #define SPEC_POINTS_MAX 200000
 #define SPEC_STAGES_MAX 1000
-#define SPEC_ERRORS_MAX 100
+#define SPEC_ERRORS_MAX 10000 /* 100 of them are shown, the others counted */
 
 /* Where values come from: a file, or one --set. */
 struct source {
