@@ -148,7 +148,7 @@ done:
 }
 
 static int read_dtype(const struct safetensors *st, struct safetensors_entry *e,
-                      const struct json *v, int64_t *bytes, struct err *err)
+                      const struct json *v, int64_t *bytes, bool *raw, struct err *err)
 {
     const char *text = v ? json_string(v) : NULL;
     int row = text ? row_of_name(text) : -1;
@@ -158,7 +158,7 @@ static int read_dtype(const struct safetensors *st, struct safetensors_entry *e,
     for (int i = 0; row < 0 && raw_dtypes[i].name; i++)
         if (!strcmp(raw_dtypes[i].name, text)) {
             e->dtype = DT_U8;
-            e->raw = raw_dtypes[i].name;
+            *raw = true;
             *bytes = raw_dtypes[i].bytes;
             return 0;
         }
@@ -224,12 +224,13 @@ static int read_entry(const struct safetensors *st, struct safetensors_entry *e,
                       struct span *span, struct err *err)
 {
     int64_t bytes = 0, size = 0;
+    bool raw = false;
 
     e->name = json_key(v);
     if (json_kind(v) != JSON_OBJECT)
         return bad_tensor(st, e->name, err, "is %s in the header; it should be an object",
                           json_kind_name(json_kind(v)));
-    if (read_dtype(st, e, json_get(v, "dtype"), &bytes, err) ||
+    if (read_dtype(st, e, json_get(v, "dtype"), &bytes, &raw, err) ||
         read_shape(st, e, json_get(v, "shape"), err) ||
         read_offsets(st, e, json_get(v, "data_offsets"), data_len, span, err))
         return -1;
@@ -241,8 +242,8 @@ static int read_entry(const struct safetensors *st, struct safetensors_entry *e,
                           "dtype and shape make %" PRId64 " bytes, data_offsets %" PRId64,
                           size, span->end - span->begin);
     e->data = data + span->begin;
-    if (e->raw) {
-        e->shape = SHAPE(size);
+    if (raw) {
+        e->shape.rank = -1;
         e->count = size;
     }
     return 0;

@@ -90,9 +90,9 @@ static int fill(struct param *p, const struct safetensors_entry *e, const char *
 
     if (e->dtype != DT_F32 && e->dtype != DT_F16 && e->dtype != DT_BF16 &&
         e->dtype != DT_F64)
-        return err_set(err, ERR_INPUT,
-                       "%s: tensor %s is %s; weights are f32, f16, bf16 or f64", dir,
-                       e->name, e->raw ? e->raw : dtype_name(e->dtype));
+        return err_set(
+            err, ERR_INPUT, "%s: tensor %s is %s; weights are f32, f16, bf16 or f64", dir,
+            e->name, e->shape.rank < 0 ? "of another dtype" : dtype_name(e->dtype));
     if (e->shape.rank < 0 || !shape_equal(e->shape, p->value.shape))
         return err_set(err, ERR_INPUT,
                        "%s: tensor %s has shape %s; config.json asks for %s", dir,

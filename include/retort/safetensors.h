@@ -14,9 +14,8 @@ struct safetensors;
 
 struct safetensors_entry {
     const char *name;
-    enum dtype dtype;
-    const char *raw; /* a dtype of the format that is not computed with ("BOOL"): `dtype`
-                      * is then DT_U8 and `count` its bytes. NULL for others */
+    enum dtype dtype;   /* of a dtype that is not computed with (BOOL, U16): DT_U8, the
+                         * rank -1, `count` its bytes */
     struct shape shape; /* rank above RANK_MAX: rank is -1 and only `count` holds */
     int64_t count;
     const void *data; /* into the mapping; may be unaligned */

@@ -38,8 +38,9 @@ done:
 static int write_tensors(void *ctx, struct err *err)
 {
     static const float x[4] = {1, 2, 3, 4};
-    const struct safetensors_entry e[] = {{"a", DT_F32, SHAPE(2, 2), 4, x},
-                                          {"b", DT_F32, SHAPE(4), 4, x}};
+    const struct safetensors_entry e[] = {
+        {.name = "a", .dtype = DT_F32, .shape = SHAPE(2, 2), .count = 4, .data = x},
+        {.name = "b", .dtype = DT_F32, .shape = SHAPE(4), .count = 4, .data = x}};
     return safetensors_write(ctx, e, 2, err);
 }
 

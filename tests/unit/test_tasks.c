@@ -89,13 +89,179 @@ static void official_layouts_are_read(void **state)
            "A\xc3\xa9", "B", 1);
 }
 
-static void broken_rows_of_qqp_are_left_out(void **state)
+/* The header lines of the files as they are distributed, one row, what is read from it.
+ */
+static const struct {
+    const char *task, *split, *file, *head, *row, *a, *b;
+    int label;
+} layouts[] = {
+    {"glue/sst2", "test", "SST-2/test.tsv", "index\tsentence", "0\tfine", "fine", NULL,
+     -1},
+    {"glue/mrpc", "test", "MRPC/test.tsv", "index\t#1 ID\t#2 ID\t#1 String\t#2 String",
+     "0\t7\t8\tA.\tB.", "A.", "B.", -1},
+    {"glue/qqp", "dev", "QQP/dev.tsv",
+     "id\tqid1\tqid2\tquestion1\tquestion2\tis_duplicate", "1\t2\t3\tA?\tB?\t0", "A?",
+     "B?", 0},
+    {"glue/qqp", "test", "QQP/test.tsv", "id\tquestion1\tquestion2", "0\tA?\tB?", "A?",
+     "B?", -1},
+    {"glue/stsb", "train", "STS-B/train.tsv",
+     "index\tgenre\tfilename\tyear\told_index\tsource1\tsource2\tsentence1\tsentence2\t"
+     "score",
+     "0\tg\tf\t2012\t1\ts\ts\tA.\tB.\t5.000", "A.", "B.", -1},
+    {"glue/stsb", "test", "STS-B/test.tsv",
+     "index\tgenre\tfilename\tyear\told_index\tsource1\tsource2\tsentence1\tsentence2",
+     "0\tg\tf\t2012\t1\ts\ts\tA.\tB.", "A.", "B.", -1},
+    {"glue/mnli", "dev", "MNLI/dev_matched.tsv",
+     "index\tpromptID\tpairID\tgenre\tsentence1_binary_parse\tsentence2_binary_parse\t"
+     "sentence1_parse\tsentence2_parse\tsentence1\tsentence2\tlabel1\tlabel2\tlabel3\t"
+     "label4\tlabel5\tgold_label",
+     "0\t1\t1e\tg\t(\t(\t(\t(\tA.\tB.\tneutral\tneutral\tneutral\tneutral\tneutral\t"
+     "entailment",
+     "A.", "B.", 0},
+    {"glue/mnli-mm", "dev", "MNLI/dev_mismatched.tsv",
+     "index\tpromptID\tpairID\tgenre\tsentence1_binary_parse\tsentence2_binary_parse\t"
+     "sentence1_parse\tsentence2_parse\tsentence1\tsentence2\tlabel1\tlabel2\tlabel3\t"
+     "label4\tlabel5\tgold_label",
+     "0\t1\t1e\tg\t(\t(\t(\t(\tA.\tB.\tneutral\tneutral\tneutral\tneutral\tneutral\t"
+     "neutral",
+     "A.", "B.", 1},
+    {"glue/mnli", "test", "MNLI/test_matched.tsv",
+     "index\tpromptID\tpairID\tgenre\tsentence1_binary_parse\tsentence2_binary_parse\t"
+     "sentence1_parse\tsentence2_parse\tsentence1\tsentence2",
+     "0\t1\t1e\tg\t(\t(\t(\t(\tA.\tB.", "A.", "B.", -1},
+    {"glue/mnli-mm", "test", "MNLI/test_mismatched.tsv",
+     "index\tpromptID\tpairID\tgenre\tsentence1_binary_parse\tsentence2_binary_parse\t"
+     "sentence1_parse\tsentence2_parse\tsentence1\tsentence2",
+     "0\t1\t1e\tg\t(\t(\t(\t(\tA.\tB.", "A.", "B.", -1},
+    {"glue/qnli", "train", "QNLI/train.tsv", "index\tquestion\tsentence\tlabel",
+     "0\tWho?\tHe.\tentailment", "Who?", "He.", 0},
+    {"glue/qnli", "test", "QNLI/test.tsv", "index\tquestion\tsentence", "0\tWho?\tHe.",
+     "Who?", "He.", -1},
+    {"glue/rte", "train", "RTE/train.tsv", "index\tsentence1\tsentence2\tlabel",
+     "0\tA.\tB.\tnot_entailment", "A.", "B.", 1},
+    {"glue/rte", "test", "RTE/test.tsv", "index\tsentence1\tsentence2", "0\tA.\tB.", "A.",
+     "B.", -1},
+    {"glue/wnli", "test", "WNLI/test.tsv", "index\tsentence1\tsentence2", "0\tA.\tB.",
+     "A.", "B.", -1},
+    {"glue/ax", "dev", "AX/diagnostic-full.tsv",
+     "Lexical Semantics\tPredicate-Argument "
+     "Structure\tLogic\tKnowledge\tDomain\tPremise\t"
+     "Hypothesis\tLabel",
+     "\t\tNegation\t\tArtificial\tA.\tB.\tcontradiction", "A.", "B.", 2},
+};
+
+static void remove_file(const char *name)
 {
+    struct err err = ERR_INIT;
+    char *path = path_join(dir, name, &err);
+
+    assert_ok(file_remove(path, &err), &err);
+    free(path);
+}
+
+static void every_official_header_is_known(void **state)
+{
+    char text[1024];
+
     (void)state;
-    expect("glue/qqp", "train", "QQP/train.tsv",
-           "id\tqid1\tqid2\tquestion1\tquestion2\tis_duplicate\n1\t2\t3\tHow\n4\t5\t6\tA?"
-           "\tB?\t1\n",
-           1, 0, "A?", "B?", 1);
+    for (size_t i = 0; i < sizeof layouts / sizeof *layouts; i++) {
+        snprintf(text, sizeof text, "%s\n%s\n", layouts[i].head, layouts[i].row);
+        expect(layouts[i].task, layouts[i].split, layouts[i].file, text, 1, 0,
+               layouts[i].a, layouts[i].b, layouts[i].label);
+        remove_file(layouts[i].file);
+    }
+}
+
+/* The same data with one object a line; answers as numbers, as they are often published.
+ */
+static void every_task_is_read_from_jsonl(void **state)
+{
+    static const struct {
+        const char *task, *split, *file, *row, *a, *b;
+        int label;
+    } rows[] = {
+        {"glue/cola", "dev", "CoLA/dev.jsonl",
+         "{\"sentence\":\"A\",\"label\":1,\"idx\":0}", "A", NULL, 1},
+        {"glue/sst2", "train", "SST-2/train.jsonl",
+         "{\"sentence\":\"A\",\"label\":\"negative\"}", "A", NULL, 0},
+        {"glue/mrpc", "dev", "MRPC/dev.jsonl",
+         "{\"sentence1\":\"A\",\"sentence2\":\"B\",\"label\":1}", "A", "B", 1},
+        {"glue/qqp", "train", "QQP/train.jsonl",
+         "{\"question1\":\"A\",\"question2\":\"B\",\"label\":0}", "A", "B", 0},
+        {"glue/stsb", "dev", "STS-B/dev.jsonl",
+         "{\"sentence1\":\"A\",\"sentence2\":\"B\",\"label\":2.5}", "A", "B", -1},
+        {"glue/mnli", "train", "MNLI/train.jsonl",
+         "{\"premise\":\"A\",\"hypothesis\":\"B\",\"label\":2}", "A", "B", 2},
+        {"glue/qnli", "train", "QNLI/train.jsonl",
+         "{\"question\":\"A\",\"sentence\":\"B\",\"label\":1}", "A", "B", 1},
+        {"glue/wnli", "dev", "WNLI/dev.jsonl",
+         "{\"sentence1\":\"A\",\"sentence2\":\"B\",\"label\":1}", "A", "B", 1},
+        {"glue/ax", "test", "AX/test.jsonl",
+         "{\"premise\":\"A\",\"hypothesis\":\"B\",\"label\":-1,\"idx\":0}", "A", "B", -1},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char tsv[64];
+        snprintf(tsv, sizeof tsv, "%.*stsv", (int)strlen(rows[i].file) - 5, rows[i].file);
+        remove_file(tsv); /* would be read first */
+        expect(rows[i].task, rows[i].split, rows[i].file, rows[i].row, 1, 0, rows[i].a,
+               rows[i].b, rows[i].label);
+        remove_file(rows[i].file);
+    }
+}
+
+static void broken_rows_of_qqp_are_left_out_and_counted(void **state)
+{
+    struct err err = ERR_INIT;
+    int rc;
+
+    (void)state;
+    put_file(
+        "QQP/train.tsv",
+        "id\tqid1\tqid2\tquestion1\tquestion2\tis_duplicate\n1\t2\t3\tHow\n4\t5\t6\tA?"
+        "\tB?\t1\n7\n");
+    struct examples *ex = load(task_find("glue/qqp"), "train", &rc, &err);
+    assert_ok(rc, &err);
+    assert_int_equal(ex->n, 1);
+    assert_string_equal(ex->v[0].a, "A?");
+    assert_int_equal(ex->left_out, 2);
+    assert_int_equal(ex->first_left_out, 2);
+    examples_free(ex);
+}
+
+static void slices_are_read_strictly(void **state)
+{
+    static const char *const wrong[] = {"",
+                                        "[0:1]",
+                                        "train[",
+                                        "train[0:1",
+                                        "train[2:1]",
+                                        "train[1:1]",
+                                        "train[a:b]",
+                                        "train[1]",
+                                        "train[-1:]",
+                                        "train[0:1]x",
+                                        "train[0:99999999999999999999]"};
+    struct err err = ERR_INIT;
+    struct split s;
+
+    (void)state;
+    assert_ok(split_parse(&s, "dev", &err), &err);
+    assert_false(s.slice);
+    assert_string_equal(s.name, "dev");
+    assert_ok(split_parse(&s, "train[10:25]", &err), &err);
+    assert_true(s.slice && s.from == 10 && s.to == 25);
+    assert_ok(split_parse(&s, "train[:25]", &err), &err);
+    assert_true(s.slice && s.from == 0 && s.to == 25);
+    assert_ok(split_parse(&s, "train[10:]", &err), &err);
+    assert_true(s.slice && s.from == 10 && s.to == INT64_MAX);
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        err_clear(&err);
+        if (!split_parse(&s, wrong[i], &err))
+            fail_msg("\"%s\" was read", wrong[i]);
+        assert_int_equal(err.code, ERR_INPUT);
+    }
 }
 
 static void errors_name_file_line_and_field(void **state)
@@ -114,7 +280,9 @@ static void errors_name_file_line_and_field(void **state)
     refuse("glue/wnli", "train", "WNLI/train.tsv", "index\tx\n1\t2\n",
            "no column \"sentence1\"");
     snprintf(text, sizeof text, "%s0\tA\xff\tB\t1\n", head);
-    refuse("glue/wnli", "train", "WNLI/train.tsv", text, "train.tsv:2: byte 0xff");
+    refuse("glue/wnli", "train", "WNLI/train.tsv", text, "train.tsv:2:2: byte 0xff");
+    refuse("glue/wnli", "train", "WNLI/train.tsv", "label\tsentence1\tsentence2\tlabel\n",
+           "train.tsv:1:4: the header names \"label\" a second time");
     refuse("glue/stsb", "train", "STS-B/train.tsv",
            "sentence1\tsentence2\tscore\nA\tB\t1,5\n", "train.tsv:2:3: label is \"1,5\"");
     refuse("glue/rte", "train", "RTE/train.jsonl",
@@ -210,6 +378,11 @@ static void a_declared_table_is_a_task(void **state)
     assert_string_equal(ex->v[1].a, "Me.");
     assert_int_equal(ex->v[1].label, 1);
     assert_string_equal(task->metrics[0]->name, "accuracy");
+    err_clear(&err);
+    d.columns.header = true;
+    d.columns.a = "3"; /* the header has two */
+    assert_ok(task_declare(&task, &d, arena, &err), &err);
+    assert_fails(task->load(task, &src, ex, &err), &err, ERR_INPUT, "no column \"3\"");
     d.name = "glue/mrpc";
     assert_fails(task_declare(&task, &d, arena, &err), &err, ERR_INPUT, "built in");
     d.name = "my/acts";
@@ -355,7 +528,10 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(official_layouts_are_read),
-        cmocka_unit_test(broken_rows_of_qqp_are_left_out),
+        cmocka_unit_test(every_official_header_is_known),
+        cmocka_unit_test(every_task_is_read_from_jsonl),
+        cmocka_unit_test(broken_rows_of_qqp_are_left_out_and_counted),
+        cmocka_unit_test(slices_are_read_strictly),
         cmocka_unit_test(errors_name_file_line_and_field),
         cmocka_unit_test(squad_counts_code_points_and_answers_are_checked),
         cmocka_unit_test(missing_files_and_splits_are_told),
