@@ -21,9 +21,9 @@ static struct tensor *embed(struct pass *p)
     struct tensor *x = embedding(t, tape_param(t, m->word), tape_indices(t, n, b->id));
 
     x = add(t, x, embedding(t, tape_param(t, m->type), tape_indices(t, n, b->type)));
-    x = add(t, x,
-            embedding(t, tape_param(t, m->position), tape_indices(t, n, b->position)));
-    x = site_norm(p, &m->embed_ln, x);
+    x = site_add_norm(
+        p, &m->embed_ln, x, NULL, 0,
+        embedding(t, tape_param(t, m->position), tape_indices(t, n, b->position)));
     return site_dropout(p, "embeddings", m->cfg.dropout, x);
 }
 
@@ -35,11 +35,9 @@ static struct tensor *block(struct pass *p, const struct bert_block *b, struct t
 
     a = site_linear(p, &b->attn_out, site_attention(p, &b->attn, x));
     x = p->first_only ? pass_first(p, x) : x;
-    x = site_norm(p, &b->ln1,
-                  add(p->tape, x, site_dropout(p, b->attn_out.name, drop, a)));
+    x = site_add_norm(p, &b->ln1, x, b->attn_out.name, drop, a);
     h = site_linear(p, &b->ffn_out, activation(p, site_linear(p, &b->ffn_in, x)));
-    return site_norm(p, &b->ln2,
-                     add(p->tape, x, site_dropout(p, b->ffn_out.name, drop, h)));
+    return site_add_norm(p, &b->ln2, x, b->ffn_out.name, drop, h);
 }
 
 /* tanh(W h[CLS] + b): [CLS] is the first row of each sequence. */

@@ -40,6 +40,16 @@ struct tensor *site_dropout(struct pass *p, const char *site, double prob,
     return dropout(p->tape, x, prob, pass_rows(p, x), &key);
 }
 
+struct tensor *site_add_norm(struct pass *p, const struct site_norm *s, struct tensor *x,
+                             const char *site, double prob, struct tensor *a)
+{
+    struct dropout_key key = {p->seed, site, p->step};
+
+    return dropout_add_norm(p->tape, x, a, prob, pass_rows(p, x), &key,
+                            tape_param(p->tape, s->gamma), tape_param(p->tape, s->beta),
+                            s->eps);
+}
+
 /* Gates (B, H) of a layer: the site's keep bits times what the pass was given; NULL when
  * all are 1. */
 static struct tensor *gates_of(struct pass *p, const struct site_attention *s)

@@ -1,8 +1,9 @@
 /*
  * The arithmetic of the ops, written once over REAL (the elements), ACC (what sums are
- * held in), LANES (how many partial sums), EXP, ERF, TANH (on ACC) and FMA. FN(x) names a
- * function of this set. ref/ has ACC double, LANES 1 and libm: the definition. cpu/ has
- * ACC float, LANES 16 and functions that vectorise. Included by those files only.
+ * held in), LANES (how many partial sums), EXP, CDF (of the normal distribution), TANH
+ * (on ACC) and FMA. FN(x) names a function of this set. ref/ has ACC double, LANES 1 and
+ * libm: the definition. cpu/ has ACC float, LANES 16 and functions that vectorise.
+ * Included by those files only.
  */
 #define IN(p) ((const REAL *)(p))
 #define OUT(p) ((REAL *)(p))
@@ -36,18 +37,6 @@ static ACC FN(total)(const REAL *a, int64_t n)
             lane[l] += (ACC)a[i + l];
     for (int l = 0; i < n; i++, l++)
         lane[l] += (ACC)a[i];
-    return FN(fold)(lane);
-}
-
-static ACC FN(square)(const REAL *a, ACC mean, int64_t n)
-{
-    ACC lane[LANES] = {0};
-    int64_t i = 0;
-    for (; i + LANES <= n; i += LANES)
-        for (int l = 0; l < LANES; l++)
-            lane[l] += ((ACC)a[i + l] - mean) * ((ACC)a[i + l] - mean);
-    for (int l = 0; i < n; i++, l++)
-        lane[l] += ((ACC)a[i] - mean) * ((ACC)a[i] - mean);
     return FN(fold)(lane);
 }
 
@@ -95,8 +84,7 @@ static void FN(unary)(enum unary what, void *y, const void *x, int64_t n)
     const REAL *restrict from = x;
     if (what == UNARY_GELU)
         for (int64_t i = 0; i < n; i++)
-            to[i] = (REAL)((ACC)0.5 * (ACC)from[i] *
-                           (1 + ERF((ACC)from[i] * (ACC)0.70710678118654752440)));
+            to[i] = (REAL)((ACC)from[i] * CDF((ACC)from[i]));
     else if (what == UNARY_RELU)
         for (int64_t i = 0; i < n; i++)
             to[i] = from[i] < 0 ? 0 : from[i];
@@ -106,88 +94,27 @@ static void FN(unary)(enum unary what, void *y, const void *x, int64_t n)
 }
 
 static void FN(unary_back)(enum unary what, void *dx, const void *x, const void *y,
-                           const void *dy, int64_t n)
+                           const void *dy, int64_t n, bool fresh)
 {
     REAL *restrict to = dx;
     const REAL *restrict v = x, *restrict out = y, *restrict g = dy;
     if (what == UNARY_GELU)
         for (int64_t i = 0; i < n; i++) {
             ACC a = (ACC)v[i];
-            ACC cdf = (ACC)0.5 * (1 + ERF(a * (ACC)0.70710678118654752440));
             ACC pdf = (ACC)0.39894228040143267794 * EXP((ACC)-0.5 * a * a);
-            to[i] += (REAL)((ACC)g[i] * (cdf + a * pdf));
+            REAL d = (REAL)((ACC)g[i] * (CDF(a) + a * pdf));
+            to[i] = fresh ? d : to[i] + d;
         }
     else if (what == UNARY_RELU)
-        for (int64_t i = 0; i < n; i++)
-            to[i] += v[i] > 0 ? g[i] : 0;
+        for (int64_t i = 0; i < n; i++) {
+            REAL d = v[i] > 0 ? g[i] : 0;
+            to[i] = fresh ? d : to[i] + d;
+        }
     else
-        for (int64_t i = 0; i < n; i++)
-            to[i] += (REAL)((ACC)g[i] * (1 - (ACC)out[i] * (ACC)out[i]));
-}
-
-static void FN(layernorm)(void *y, double *mean, double *rstd, const void *x,
-                          const void *gamma, const void *beta, int64_t rows, int64_t c,
-                          double eps)
-{
-    for (int64_t r = 0; r < rows; r++) {
-        const REAL *v = IN(x) + r * c;
-        REAL *to = OUT(y) + r * c;
-        ACC m = FN(total)(v, c) / (ACC)c;
-        double var = (double)(FN(square)(v, m, c) / (ACC)c);
-        mean[r] = (double)m;
-        rstd[r] = 1 / sqrt(var + eps);
-        ACC s = (ACC)rstd[r];
-        for (int64_t i = 0; i < c; i++)
-            to[i] = (REAL)(((ACC)v[i] - m) * s * (ACC)IN(gamma)[i] + (ACC)IN(beta)[i]);
-    }
-}
-
-/* dx = rstd (g - mean(g) - xhat mean(g xhat)), g = dy gamma */
-static void FN(layernorm_back)(void *dx, const double *mean, const double *rstd,
-                               const void *x, const void *gamma, const void *dy,
-                               int64_t rows, int64_t c)
-{
-    const REAL *w = gamma;
-    for (int64_t r = 0; r < rows; r++) {
-        const REAL *v = IN(x) + r * c, *g = IN(dy) + r * c;
-        REAL *restrict to = OUT(dx) + r * c;
-        ACC m = (ACC)mean[r], s = (ACC)rstd[r], a[LANES] = {0}, b[LANES] = {0};
-        int64_t i = 0;
-        for (; i + LANES <= c; i += LANES)
-            for (int l = 0; l < LANES; l++) {
-                ACC t = (ACC)g[i + l] * (ACC)w[i + l];
-                a[l] += t;
-                b[l] += t * (((ACC)v[i + l] - m) * s);
-            }
-        for (int l = 0; i < c; i++, l++) {
-            ACC t = (ACC)g[i] * (ACC)w[i];
-            a[l] += t;
-            b[l] += t * (((ACC)v[i] - m) * s);
+        for (int64_t i = 0; i < n; i++) {
+            REAL d = (REAL)((ACC)g[i] * (1 - (ACC)out[i] * (ACC)out[i]));
+            to[i] = fresh ? d : to[i] + d;
         }
-        ACC ma = FN(fold)(a) / (ACC)c, mb = FN(fold)(b) / (ACC)c;
-        for (i = 0; i < c; i++)
-            to[i] +=
-                (REAL)(s * ((ACC)g[i] * (ACC)w[i] - ma - (((ACC)v[i] - m) * s) * mb));
-    }
-}
-
-static void FN(layernorm_params)(void *dgamma, void *dbeta, const double *mean,
-                                 const double *rstd, const void *x, const void *dy,
-                                 int64_t rows, int64_t c, int64_t c0, int64_t c1)
-{
-    double g[64] = {0}, b[64] = {0};
-    for (int64_t r = 0; r < rows; r++)
-        for (int64_t i = c0; i < c1; i++) {
-            double d = (double)IN(dy)[r * c + i];
-            g[i - c0] += d * (((double)IN(x)[r * c + i] - mean[r]) * rstd[r]);
-            b[i - c0] += d;
-        }
-    for (int64_t i = c0; i < c1; i++) {
-        if (dgamma)
-            OUT(dgamma)[i] += (REAL)g[i - c0];
-        if (dbeta)
-            OUT(dbeta)[i] += (REAL)b[i - c0];
-    }
 }
 
 static void FN(colsum)(void *dst, const void *x, const void *w, int64_t rows, int64_t c,
@@ -291,9 +218,8 @@ const struct kernels SET = {
     .sum = FN(sum),
     .unary = FN(unary),
     .unary_back = FN(unary_back),
-    .layernorm = FN(layernorm),
-    .layernorm_back = FN(layernorm_back),
-    .layernorm_params = FN(layernorm_params),
+    .norm = FN(norm),
+    .norm_back = FN(norm_back),
     .colsum = FN(colsum),
     .softmax = FN(softmax),
     .softmax_back = FN(softmax_back),

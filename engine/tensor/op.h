@@ -3,9 +3,9 @@
  *
  * A set of kernels is one implementation of the arithmetic: "ref" for float and for
  * double (plain C, double accumulators, libm), and one for each x86-64 level (float, 16
- * explicit lanes, own exp, erf and tanh). Kernels work on ranges of rows; ops_*.c cut the
- * rows into fixed tasks. Pointers are void because the same table serves float and
- * double; a set's `dtype` says which.
+ * explicit lanes, own exp, normal distribution and tanh). Kernels work on ranges of rows;
+ * ops_*.c cut the rows into fixed tasks. Pointers are void because the same table serves
+ * float and double; a set's `dtype` says which.
  */
 #ifndef RETORT_OP_H
 #define RETORT_OP_H
@@ -45,8 +45,28 @@ struct attn_task {
     void *stats;             /* 2 a query, for the backward pass; NULL: there is none */
     uint16_t *bits;     /* what dropout keeps, ceil(T / 16) a query; NULL: no dropout */
     const void *dout;   /* backward */
-    void *dq, *dk, *dv; /* added to; NULL: not wanted */
-    void *dgate;        /* one element, set; NULL: not wanted */
+    void *dq, *dk, *dv; /* set if fresh, else added to; NULL: not wanted */
+    bool fresh_q, fresh_k, fresh_v;
+    void *dgate; /* one element, set; NULL: not wanted */
+};
+
+/* Rows of a layer normalisation of x, or of x + dropout(a). Backward, x is what was
+ * normalised. */
+struct norm_task {
+    const void *x, *a;    /* a NULL: x alone */
+    const uint16_t *bits; /* what dropout keeps of a, `words` a row; NULL: all */
+    int64_t words;
+    double factor;
+    void *sum; /* set to x + dropout(a) unless a is NULL */
+    const void *gamma, *beta;
+    double eps;
+    void *y;
+    double *mean, *rstd; /* of each row */
+    int64_t rows, c;
+    const void *dy;
+    void *dx, *da; /* set if fresh, else added to; NULL: not wanted */
+    bool fresh_x, fresh_a;
+    void *dgamma, *dbeta; /* (c) each, set to the sums over these rows */
 };
 
 struct kernels {
@@ -59,19 +79,11 @@ struct kernels {
     void (*axpy)(void *y, const void *x, double a, int64_t n);         /* y += a x */
     double (*sum)(const void *x, int64_t n);
     void (*unary)(enum unary what, void *y, const void *x, int64_t n);
+    /* dx +=, or = if fresh */
     void (*unary_back)(enum unary what, void *dx, const void *x, const void *y,
-                       const void *dy, int64_t n);
-    void (*layernorm)(void *y, double *mean, double *rstd, const void *x,
-                      const void *gamma, const void *beta, int64_t rows, int64_t c,
-                      double eps);
-    void (*layernorm_back)(void *dx, const double *mean, const double *rstd,
-                           const void *x, const void *gamma, const void *dy, int64_t rows,
-                           int64_t c);
-    /* columns c0 .. c1 - 1 (at most 64) of the gradients of gamma and beta; NULL: not
-     * wanted */
-    void (*layernorm_params)(void *dgamma, void *dbeta, const double *mean,
-                             const double *rstd, const void *x, const void *dy,
-                             int64_t rows, int64_t c, int64_t c0, int64_t c1);
+                       const void *dy, int64_t n, bool fresh);
+    void (*norm)(const struct norm_task *t);
+    void (*norm_back)(const struct norm_task *t);
     /* dst[c] += sum over rows of x (times w if not NULL), for at most 64 columns */
     void (*colsum)(void *dst, const void *x, const void *w, int64_t rows, int64_t c,
                    int64_t c0, int64_t c1);

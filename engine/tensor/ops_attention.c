@@ -259,8 +259,11 @@ void attention_back(struct tape *tape, struct node *node)
 {
     struct attended *a = node->attr;
     const struct kernels *k = op_use(tape, OP_ATTENTION);
-    void *dq = tape_grad_of(tape, node->in[0]), *dk = tape_grad_of(tape, node->in[1]);
-    void *dv = tape_grad_of(tape, node->in[2]), *dg = tape_grad_of(tape, node->in[3]);
+    bool fresh_q, fresh_k, fresh_v;
+    void *dq = tape_grad_to(tape, node->in[0], &fresh_q);
+    void *dk = tape_grad_to(tape, node->in[1], &fresh_k);
+    void *dv = tape_grad_to(tape, node->in[2], &fresh_v);
+    void *dg = tape_grad_of(tape, node->in[3]);
     void *gates = tape_alloc(tape, a->tasks, (size_t)dtype_bytes(k->dtype));
     for (int64_t i = 0; i < a->tasks; i++) {
         struct attn_task *t = &a->task[i];
@@ -268,6 +271,9 @@ void attention_back(struct tape *tape, struct node *node)
         t->dq = at(dq, k, a->place[i].q_at);
         t->dk = at(dk, k, a->place[i].at);
         t->dv = at(dv, k, a->place[i].at);
+        t->fresh_q = fresh_q;
+        t->fresh_k = fresh_k;
+        t->fresh_v = fresh_v;
         t->dgate = dg ? at(gates, k, a->place[i].number) : NULL;
     }
     attended_run(tape, k, a, true);

@@ -92,16 +92,23 @@ static void dropout_task(void *ctx, int64_t task)
                       d->bits + r * d->words, j->c, d->factor, j->flag);
 }
 
+bool dropout_fits(struct tape *tape, const struct tensor *x, double p,
+                  const struct rows *rows, const struct dropout_key *key)
+{
+    if (p < 1 && rows && key && rows->n == rows_of(x))
+        return true;
+    tape_fail(tape, ERR_INPUT, "dropout of %g: wants p below 1 and the place of each row",
+              p);
+    return false;
+}
+
 struct tensor *dropout(struct tape *tape, struct tensor *x, double p,
                        const struct rows *rows, const struct dropout_key *key)
 {
     if (tape_bad(tape) || !x || !(p > 0) || !(tape_flags_now(tape) & TAPE_DROPOUT))
         return x;
-    if (p >= 1 || !rows || !key || rows->n != rows_of(x)) {
-        tape_fail(tape, ERR_INPUT,
-                  "dropout of %g: wants p below 1 and the place of each row", p);
+    if (!dropout_fits(tape, x, p, rows, key))
         return NULL;
-    }
     const struct kernels *k = op_use(tape, OP_DROPOUT);
     struct tensor *y = op_like(tape, x);
     struct dropped *d = dropout_draw(tape, k, p, columns(x), rows, key);
@@ -120,7 +127,8 @@ struct tensor *dropout(struct tape *tape, struct tensor *x, double p,
 void dropout_back(struct tape *tape, struct node *node)
 {
     int64_t n = rows_of(node->out);
-    void *dx = tape_grad_of(tape, node->in[0]);
+    bool fresh;
+    void *dx = tape_grad_to(tape, node->in[0], &fresh);
     op_run(tape, dx ? tasks_of(n, ROWS) : 0, dropout_task,
            &(struct job){.k = op_use(tape, OP_DROPOUT),
                          .n = n,
@@ -128,5 +136,5 @@ void dropout_back(struct tape *tape, struct node *node)
                          .x = node->grad,
                          .to = dx,
                          .dropped = node->attr,
-                         .flag = true});
+                         .flag = !fresh});
 }

@@ -70,12 +70,13 @@ void add_back(struct tape *tape, struct node *node)
 {
     const struct kernels *k = op_use(tape, OP_ADD);
     struct tensor *a = node->in[0], *b = node->in[1];
-    op_axpy(tape, k, tape_grad_of(tape, a), node->grad, 1, shape_count(a->shape));
     if (shape_equal(a->shape, b->shape))
         op_axpy(tape, k, tape_grad_of(tape, b), node->grad, 1, shape_count(a->shape));
     else
         op_colsum(tape, k, tape_grad_of(tape, b), node->grad, NULL, rows_of(a),
                   columns(a));
+    if (!tape_grad_hand_on(tape, node, a))
+        op_axpy(tape, k, tape_grad_of(tape, a), node->grad, 1, shape_count(a->shape));
 }
 
 void mul_back(struct tape *tape, struct node *node)
@@ -174,8 +175,9 @@ struct tensor *reshape(struct tape *tape, struct tensor *x, struct shape shape)
 
 void reshape_back(struct tape *tape, struct node *node)
 {
-    op_axpy(tape, op_use(tape, OP_RESHAPE), tape_grad_of(tape, node->in[0]), node->grad,
-            1, shape_count(node->out->shape));
+    if (!tape_grad_hand_on(tape, node, node->in[0]))
+        op_axpy(tape, op_use(tape, OP_RESHAPE), tape_grad_of(tape, node->in[0]),
+                node->grad, 1, shape_count(node->out->shape));
 }
 
 static void unary_task(void *ctx, int64_t task)
@@ -185,7 +187,7 @@ static void unary_task(void *ctx, int64_t task)
     int64_t i = task * 4096, n = min64(4096, j->n - i);
     if (j->dy)
         k->unary_back((enum unary)j->what, at(j->to, k, i), at(j->x, k, i),
-                      at(j->y, k, i), at(j->dy, k, i), n);
+                      at(j->y, k, i), at(j->dy, k, i), n, j->flag);
     else
         k->unary((enum unary)j->what, at(j->to, k, i), at(j->x, k, i), n);
 }
@@ -212,13 +214,16 @@ static struct tensor *unary(struct tape *tape, struct tensor *x, enum unary what
 void unary_backward(struct tape *tape, struct node *node)
 {
     int64_t n = shape_count(node->out->shape);
-    op_run(tape, tasks_of(n, 4096), unary_task,
+    bool fresh;
+    void *dx = tape_grad_to(tape, node->in[0], &fresh);
+    op_run(tape, dx ? tasks_of(n, 4096) : 0, unary_task,
            &(struct job){.k = op_use(tape, OP_UNARY),
                          .n = n,
                          .x = node->in[0]->data,
                          .y = node->out->data,
                          .dy = node->grad,
-                         .to = tape_grad_of(tape, node->in[0]),
+                         .to = dx,
+                         .flag = fresh,
                          .what = *(int *)node->attr});
 }
 

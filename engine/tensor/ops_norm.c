@@ -1,19 +1,79 @@
 /*
- * Layer normalisation and softmax: over the last axis.
+ * Layer normalisation, alone or as a block's end, and softmax: over the last axis.
+ *
+ * Gradients of gamma and beta: each task sums its rows, then columns are summed over the
+ * tasks, in their order.
  */
 #include "ops_shared.h"
 
-static void layernorm_task(void *ctx, int64_t task)
+struct normed {
+    const struct dropped *dropped; /* or NULL */
+    void *x;                       /* what was normalised */
+    double *mean, *rstd;
+};
+
+/* A run over tasks of ROWS rows; `whole` speaks of all rows. */
+struct norm_run {
+    const struct kernels *k;
+    struct norm_task whole;
+    bool back;
+};
+
+static void norm_task(void *ctx, int64_t task)
 {
-    struct job *j = ctx;
-    const struct kernels *k = j->k;
-    int64_t r = task * ROWS, n = min64(ROWS, j->n - r);
-    if (j->dy)
-        k->layernorm_back(at(j->to, k, r * j->c), j->mean + r, j->rstd + r,
-                          at(j->x, k, r * j->c), j->w, at(j->dy, k, r * j->c), n, j->c);
-    else
-        k->layernorm(at(j->to, k, r * j->c), j->mean + r, j->rstd + r,
-                     at(j->x, k, r * j->c), j->w, j->b, n, j->c, j->number);
+    const struct norm_run *run = ctx;
+    const struct kernels *k = run->k;
+    struct norm_task t = run->whole;
+    int64_t r = task * ROWS, i = r * t.c;
+    t.rows = min64(ROWS, t.rows - r);
+    t.x = at(t.x, k, i);
+    t.a = at(t.a, k, i);
+    t.sum = at(t.sum, k, i);
+    t.y = at(t.y, k, i);
+    t.dy = at(t.dy, k, i);
+    t.dx = at(t.dx, k, i);
+    t.da = at(t.da, k, i);
+    t.bits = t.bits ? t.bits + r * t.words : NULL;
+    t.mean += r;
+    t.rstd += r;
+    t.dgamma = at(t.dgamma, k, task * t.c);
+    t.dbeta = at(t.dbeta, k, task * t.c);
+    (run->back ? k->norm_back : k->norm)(&t);
+}
+
+static struct tensor *norm(struct tape *tape, int op, struct tensor *x, struct tensor *a,
+                           struct normed *attr, struct tensor *gamma, struct tensor *beta,
+                           double eps)
+{
+    int64_t c = columns(x), n = rows_of(x);
+    struct tensor *y = op_like(tape, x), *sum = a ? op_like(tape, x) : NULL;
+    if (!y || (a && !sum))
+        return NULL;
+    attr->mean = tape_alloc(tape, 2 * n, sizeof *attr->mean);
+    if (!attr->mean)
+        return NULL;
+    attr->rstd = attr->mean + n;
+    attr->x = a ? sum->data : x->data;
+    struct norm_run run = {.k = op_use(tape, op),
+                           .whole = {.x = x->data,
+                                     .a = a ? a->data : NULL,
+                                     .sum = a ? sum->data : NULL,
+                                     .y = y->data,
+                                     .gamma = gamma->data,
+                                     .beta = beta->data,
+                                     .eps = eps,
+                                     .mean = attr->mean,
+                                     .rstd = attr->rstd,
+                                     .rows = n,
+                                     .c = c}};
+    if (attr->dropped) {
+        run.whole.bits = attr->dropped->bits;
+        run.whole.words = attr->dropped->words;
+        run.whole.factor = attr->dropped->factor;
+    }
+    if (n > 0)
+        pool_run(tape_pool(tape), tasks_of(n, ROWS), norm_task, &run);
+    return tape_record(tape, &op_table[op], y, attr, x, gamma, beta, a);
 }
 
 struct tensor *layernorm(struct tape *tape, struct tensor *x, struct tensor *gamma,
@@ -21,53 +81,77 @@ struct tensor *layernorm(struct tape *tape, struct tensor *x, struct tensor *gam
 {
     if (tape_bad(tape) || !x || !gamma || !beta)
         return NULL;
-    int64_t c = columns(x), n = rows_of(x);
+    int64_t c = columns(x);
     if (shape_count(gamma->shape) != c || shape_count(beta->shape) != c)
         return op_bad_shapes(tape, "layernorm", x, gamma,
                              "wants one gamma and beta a column");
-    struct tensor *y = op_like(tape, x);
-    double *stats = tape_alloc(tape, 2 * n, sizeof *stats);
-    if (!y || !stats)
+    struct normed *attr = tape_alloc(tape, 1, sizeof *attr);
+    if (!attr)
         return NULL;
-    op_run(tape, tasks_of(n, ROWS), layernorm_task,
-           &(struct job){.k = op_use(tape, OP_LAYERNORM),
-                         .n = n,
-                         .c = c,
-                         .x = x->data,
-                         .w = gamma->data,
-                         .b = beta->data,
-                         .to = y->data,
-                         .mean = stats,
-                         .rstd = stats + n,
-                         .number = eps});
-    return tape_record(tape, &op_table[OP_LAYERNORM], y, stats, x, gamma, beta, NULL);
+    *attr = (struct normed){NULL, NULL, NULL, NULL};
+    return norm(tape, OP_LAYERNORM, x, NULL, attr, gamma, beta, eps);
 }
 
-static void layernorm_params_task(void *ctx, int64_t task)
+struct tensor *dropout_add_norm(struct tape *tape, struct tensor *x, struct tensor *a,
+                                double p, const struct rows *rows,
+                                const struct dropout_key *key, struct tensor *gamma,
+                                struct tensor *beta, double eps)
 {
-    struct job *j = ctx;
-    j->k->layernorm_params(j->to, j->to2, j->mean, j->rstd, j->x, j->dy, j->n, j->c,
-                           task * 64, min64(task * 64 + 64, j->c));
+    if (tape_bad(tape) || !x || !a || !gamma || !beta)
+        return NULL;
+    int64_t c = columns(x);
+    bool drops = p > 0 && (tape_flags_now(tape) & TAPE_DROPOUT);
+    if (!shape_equal(x->shape, a->shape) || shape_count(gamma->shape) != c ||
+        shape_count(beta->shape) != c)
+        return op_bad_shapes(tape, "dropout_add_norm", x, a,
+                             "wants equal shapes, one gamma and beta a column");
+    if (drops && !dropout_fits(tape, x, p, rows, key))
+        return NULL;
+    struct normed *attr = tape_alloc(tape, 1, sizeof *attr);
+    if (!attr)
+        return NULL;
+    *attr = (struct normed){NULL, NULL, NULL, NULL};
+    const struct kernels *k = op_use(tape, OP_ADD_NORM);
+    if (drops && !(attr->dropped = dropout_draw(tape, k, p, c, rows, key)))
+        return NULL;
+    return norm(tape, OP_ADD_NORM, x, a, attr, gamma, beta, eps);
 }
 
-void layernorm_backward(struct tape *tape, struct node *node)
+void norm_backward(struct tape *tape, struct node *node)
 {
     struct tensor *x = node->in[0];
-    int64_t n = rows_of(x), c = columns(x);
-    double *stats = node->attr;
-    struct job j = {.k = op_use(tape, OP_LAYERNORM),
-                    .n = n,
-                    .c = c,
-                    .x = x->data,
-                    .dy = node->grad,
-                    .w = node->in[1]->data,
-                    .mean = stats,
-                    .rstd = stats + n};
-    j.to = tape_grad_of(tape, x);
-    op_run(tape, j.to ? tasks_of(n, ROWS) : 0, layernorm_task, &j);
-    j.to = tape_grad_of(tape, node->in[1]);
-    j.to2 = tape_grad_of(tape, node->in[2]);
-    op_run(tape, j.to || j.to2 ? tasks_of(c, 64) : 0, layernorm_params_task, &j);
+    const struct normed *attr = node->attr;
+    const struct kernels *k = op_use(tape, (int)(node->op - op_table));
+    int64_t n = rows_of(x), c = columns(x), tasks = tasks_of(n, ROWS);
+    struct norm_run run = {.k = k,
+                           .back = true,
+                           .whole = {.x = attr->x,
+                                     .dy = node->grad,
+                                     .gamma = node->in[1]->data,
+                                     .mean = attr->mean,
+                                     .rstd = attr->rstd,
+                                     .rows = n,
+                                     .c = c}};
+    if (attr->dropped) {
+        run.whole.bits = attr->dropped->bits;
+        run.whole.words = attr->dropped->words;
+        run.whole.factor = attr->dropped->factor;
+    }
+    run.whole.dx = tape_grad_to(tape, x, &run.whole.fresh_x);
+    run.whole.da = tape_grad_to(tape, node->in[3], &run.whole.fresh_a);
+    void *dgamma = tape_grad_of(tape, node->in[1]),
+         *dbeta = tape_grad_of(tape, node->in[2]);
+    struct arena_mark mark = arena_mark(tape_arena(tape));
+    char *parts = tape_alloc(tape, 2 * tasks * c, (size_t)dtype_bytes(k->dtype));
+    if (!parts)
+        return;
+    run.whole.dgamma = parts;
+    run.whole.dbeta = at(parts, k, tasks * c);
+    if (n > 0)
+        pool_run(tape_pool(tape), tasks, norm_task, &run);
+    op_colsum(tape, k, dgamma, run.whole.dgamma, NULL, tasks, c);
+    op_colsum(tape, k, dbeta, run.whole.dbeta, NULL, tasks, c);
+    arena_rewind(tape_arena(tape), mark);
 }
 
 static void softmax_task(void *ctx, int64_t task)

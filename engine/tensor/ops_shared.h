@@ -18,6 +18,7 @@ enum {
     OP_RESHAPE,
     OP_UNARY,
     OP_LAYERNORM,
+    OP_ADD_NORM,
     OP_SOFTMAX,
     OP_EMBEDDING,
     OP_TAKE_ROWS,
@@ -141,6 +142,9 @@ struct dropped {
     int64_t words; /* of a row's bits */
     uint16_t *bits;
 };
+/* False fails the tape. */
+bool dropout_fits(struct tape *tape, const struct tensor *x, double p,
+                  const struct rows *rows, const struct dropout_key *key);
 /* NULL fails the tape. */
 struct dropped *dropout_draw(struct tape *tape, const struct kernels *k, double p,
                              int64_t c, const struct rows *rows,
@@ -158,7 +162,7 @@ void scale_back(struct tape *tape, struct node *node);
 void sum_back(struct tape *tape, struct node *node);
 void reshape_back(struct tape *tape, struct node *node);
 void unary_backward(struct tape *tape, struct node *node);
-void layernorm_backward(struct tape *tape, struct node *node);
+void norm_backward(struct tape *tape, struct node *node);
 void softmax_backward(struct tape *tape, struct node *node);
 void gather_back(struct tape *tape, struct node *node);
 void dropout_back(struct tape *tape, struct node *node);

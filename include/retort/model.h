@@ -177,6 +177,9 @@ const struct rows *pass_rows(const struct pass *p, const struct tensor *x);
 /* The first row of each sequence of x (N, C) -> (B, C); x itself if it has only these. */
 struct tensor *pass_first(struct pass *p, struct tensor *x);
 struct tensor *site_norm(struct pass *p, const struct site_norm *s, struct tensor *x);
+/* norm(x + dropout(a)): the end of a block; `site` names the dropout's stream. */
+struct tensor *site_add_norm(struct pass *p, const struct site_norm *s, struct tensor *x,
+                             const char *site, double prob, struct tensor *a);
 struct tensor *site_dropout(struct pass *p, const char *site, double prob,
                             struct tensor *x);
 

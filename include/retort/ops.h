@@ -77,6 +77,13 @@ struct dropout_key {
 struct tensor *dropout(struct tape *tape, struct tensor *x, double p,
                        const struct rows *rows, const struct dropout_key *key);
 
+/* layernorm(x + dropout(a), gamma, beta, eps): the end of a block in one pass, with the
+ * bits of the three operations. x, a (N, C). */
+struct tensor *dropout_add_norm(struct tape *tape, struct tensor *x, struct tensor *a,
+                                double p, const struct rows *rows,
+                                const struct dropout_key *key, struct tensor *gamma,
+                                struct tensor *beta, double eps);
+
 /*
  * Scaled dot-product attention per sequence and head (Vaswani et al. 2017, eq. 1), with
  * gates (Michel et al. 2019): sequence b has the rows offsets[b] .. offsets[b+1] - 1;

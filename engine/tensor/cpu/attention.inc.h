@@ -124,12 +124,16 @@ static void FN(pack_across)(float *restrict to, const float *restrict from, int6
 
 /* to (rows, d) of stride ld = or += factor * from (rows, wide). */
 static void FN(unpack)(float *restrict to, int64_t ld, const float *restrict from,
-                       int64_t rows, int64_t d, float factor)
+                       int64_t rows, int64_t d, float factor, bool fresh)
 {
     int64_t wide = UP16(d);
     for (int64_t i = 0; i < rows; i++)
-        for (int64_t c = 0; c < d; c++)
-            to[i * ld + c] += from[i * wide + c] * factor;
+        if (fresh)
+            for (int64_t c = 0; c < d; c++)
+                to[i * ld + c] = from[i * wide + c] * factor;
+        else
+            for (int64_t c = 0; c < d; c++)
+                to[i * ld + c] += from[i * wide + c] * factor;
 }
 
 /* Where in the scratch things are. Counts are whole vectors, so all stay aligned. */
@@ -321,12 +325,14 @@ static void FN(attn_back)(const struct attn_task *a, void *scratch)
         (m.c, m.deep, rows, m.deep, (struct FN(left)){m.dp, w, 1}, m.k, m.deep, a->t,
          false);
         if (a->dq)
-            FN(unpack)((float *)a->dq + i * a->ld, a->ld, m.c, rows, a->d, gated * scale);
+            FN(unpack)
+            ((float *)a->dq + i * a->ld, a->ld, m.c, rows, a->d, gated * scale,
+             a->fresh_q);
     }
     if (a->dk && a->queries)
-        FN(unpack)(a->dk, a->ld, m.dk, a->t, a->d, gated * scale);
+        FN(unpack)(a->dk, a->ld, m.dk, a->t, a->d, gated * scale, a->fresh_k);
     if (a->dv && a->queries)
-        FN(unpack)(a->dv, a->ld, m.dv, a->t, a->d, gated);
+        FN(unpack)(a->dv, a->ld, m.dv, a->t, a->d, gated, a->fresh_v);
     if (a->dgate)
         *(float *)a->dgate = (float)(dgate * (double)factor);
 }

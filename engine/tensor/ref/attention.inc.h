@@ -70,6 +70,12 @@ static void FN(attn)(const struct attn_task *a, void *scratch)
     }
 }
 
+static void FN(attn_clear)(REAL *to, const struct attn_task *a, int64_t rows)
+{
+    for (int64_t i = 0; i < rows; i++)
+        memset(to + i * a->ld, 0, (size_t)a->d * sizeof *to);
+}
+
 static void FN(attn_back)(const struct attn_task *a, void *scratch)
 {
     ACC *p = scratch, *f = p + a->t, *ds = f + a->t, *dq = ds + a->t, dgate = 0;
@@ -78,6 +84,12 @@ static void FN(attn_back)(const struct attn_task *a, void *scratch)
     REAL *to_q = a->dq, *to_k = a->dk, *to_v = a->dv;
     ACC scale = 1 / sqrt((ACC)d), g = (ACC)a->gate;
     struct rng rng = a->rng;
+    if (to_q && a->fresh_q)
+        FN(attn_clear)(to_q, a, a->queries);
+    if (to_k && a->fresh_k)
+        FN(attn_clear)(to_k, a, t);
+    if (to_v && a->fresh_v)
+        FN(attn_clear)(to_v, a, t);
     for (int64_t i = 0; i < a->queries; i++, q += ld, dout += ld) {
         ACC sum = 0;
         FN(attn_probs)(p, a, i);
