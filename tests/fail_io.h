@@ -1,10 +1,12 @@
 /*
- * System calls that fail on demand, for fault tests: read, write, fsync, rename, mkdir.
+ * System calls that fail on demand, for fault tests: read, write, pwrite, fsync,
+ * rename, mkdir.
  * The program's own functions stand before the C library's. Include it in one .c file of
  * a program.
  *
  *     fail_io.fail_at = n; fail_io.number = EIO; fail_io.calls = 0;   the n-th call
- * fails; 0 none fail_io.stutter = true;     each second read and write is interrupted
+ * fails; 0 none fail_io.stays = true;       and all after it
+ *     fail_io.stutter = true;     each second read and write is interrupted
  * (EINTR), others do one byte
  *
  * Calls that the C library makes inside itself (stdio) do not pass here.
@@ -23,12 +25,14 @@
 static struct {
     int64_t calls, fail_at;
     int number;
-    bool stutter, odd;
+    bool stays, stutter, odd;
 } fail_io;
 
 static bool io_fails(void)
 {
-    if (++fail_io.calls != fail_io.fail_at)
+    fail_io.calls++;
+    if (fail_io.stays && fail_io.fail_at ? fail_io.calls < fail_io.fail_at
+                                         : fail_io.calls != fail_io.fail_at)
         return false;
     errno = fail_io.number;
     return true;
@@ -59,6 +63,13 @@ ssize_t write(int fd, const void *from, size_t n)
     int64_t some = io_fails() ? -1 : io_stutters(n);
 
     return some < 0 ? -1 : (ssize_t)syscall(SYS_write, fd, from, some);
+}
+
+ssize_t pwrite(int fd, const void *from, size_t n, off_t at)
+{
+    int64_t some = io_fails() ? -1 : io_stutters(n);
+
+    return some < 0 ? -1 : (ssize_t)syscall(SYS_pwrite64, fd, from, some, at);
 }
 
 int fsync(int fd)
