@@ -491,6 +491,15 @@ int content_part(struct content *c, const struct part *part, struct err *err)
     return 0;
 }
 
+int64_t content_part_bytes(const struct content *c)
+{
+    int64_t sum = 0;
+
+    for (int64_t i = 0; i < c->parts_n; i++)
+        sum += c->parts[i].bytes;
+    return sum;
+}
+
 int check_parts(const char *dir, const struct content *c, struct err *err)
 {
     for (int64_t i = 0; i < c->parts_n; i++) {

@@ -88,6 +88,7 @@ int content_series(struct content *c, enum record_class cls, const char *name, i
                    int64_t *step, double *value, struct err *err);
 /* Steps rise. */
 int content_part(struct content *c, const struct part *part, struct err *err);
+int64_t content_part_bytes(const struct content *c);
 /* All parts lie in the run's folder, with the right sizes. */
 int check_parts(const char *dir, const struct content *c, struct err *err);
 /* The list of parts as the datasets /parts/{step,file,bytes,sha256}, and back from them.
@@ -116,14 +117,20 @@ int item_bytes(int64_t *out, struct shape s, enum dtype t, struct err *err);
 /* Copies a text into a fixed field, cut at a whole UTF-8 character. */
 void field_set(char *field, size_t size, const char *text);
 
-/* ---- h5.c ---- */
+/* ---- layout.c ---- */
 
-/* Writes all at once; the file is closed and synced. Equal content gives equal bytes. */
-int h5_write(const char *path, const struct content *c, struct err *err);
-/* Reads all but the arrays, which point into `map` (or are owned). The file is closed
- * again. */
-int h5_read(struct content **out, struct file_map *map, const char *path, bool part,
-            struct err *err);
+/* Writes all at once; the file is sealed, closed and synced. Equal content gives equal
+ * bytes. */
+int content_save(const char *path, const struct content *c, struct err *err);
+/* Reads all but the arrays, which point into `map` (or are owned). `part`: a snapshot is
+ * meant, no run. The file is closed again. */
+int content_load(struct content **out, struct file_map *map, const char *path, bool part,
+                 struct err *err);
+
+/* ---- seal.c ---- */
+
+int seal_put(const char *path, struct err *err); /* appends it, and syncs */
+int seal_check(const struct file_map *map, const char *path, struct err *err);
 
 /* ---- journal.c ---- */
 

@@ -40,7 +40,7 @@ static int open_content(struct run *run, const char *dir, bool partial, struct e
     if (!path)
         return -1;
     if (run->info.state == RUN_SEALED) {
-        rc = h5_read(&run->content, &run->map, path, false, err);
+        rc = content_load(&run->content, &run->map, path, false, err);
     } else if (run->info.state == RUN_DAMAGED) {
         err_set(err, ERR_INPUT, "%s", run->info.failure);
     } else if (!partial || run->info.state == RUN_ABSENT) {
@@ -150,7 +150,7 @@ static struct content *open_part(struct run *run, int64_t i, struct err *err)
     struct opened_part *o = &run->part[i];
     char *path = o->content ? NULL : mem_printf(err, "%s/parts/%s", run->dir, p->name);
 
-    if (path && !h5_read(&o->content, &o->map, path, true, err) &&
+    if (path && !content_load(&o->content, &o->map, path, true, err) &&
         (strcmp(o->content->info.id, run->info.id) != 0 ||
          o->content->info.step != p->step)) {
         err_set(err, ERR_INPUT, "%s: is the snapshot of another run or step", path);

@@ -88,7 +88,7 @@ static void stat_sealed(struct store *s, const char *id, const char *path,
 
     if (catalog_find(s->catalog, id, size, mtime, out))
         return;
-    if (!h5_read(&c, &map, path, false, &err)) {
+    if (!content_load(&c, &map, path, false, &err)) {
         if (!strcmp(c->info.id, id)) {
             *out = c->info;
             out->state = RUN_SEALED;
@@ -158,8 +158,7 @@ static int stat_partial(const char *id, const char *dir, struct run_info *out,
         field_set(out->id, sizeof out->id, id);
         for (int64_t i = 0; i < maps.n; i++)
             out->bytes += maps.map[i].len;
-        for (int64_t i = 0; i < c->parts_n; i++)
-            out->bytes += c->parts[i].bytes;
+        out->bytes += content_part_bytes(c);
     }
     out->state = state;
     if (state == RUN_ACTIVE)

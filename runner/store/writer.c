@@ -272,7 +272,7 @@ static int write_part(struct run_writer *w, const struct content *c, struct part
     char *aside =
         dir ? mem_printf(err, "%s/new.%lld", dir, (long long)w->generation) : NULL;
 
-    if (!aside || file_mkdirs(dir, err) || h5_write(aside, c, err) ||
+    if (!aside || file_mkdirs(dir, err) || content_save(aside, c, err) ||
         sha256_file(part->sha256, aside, err))
         goto done;
     part->bytes = file_size(aside);
@@ -430,12 +430,13 @@ static int fill_summary(struct run_writer *w, struct content *c, struct err *err
 static int verify(const char *path, const struct content *c, struct err *err)
 {
     int rc = -1;
+    struct err why = ERR_INIT;
     struct file_map map;
     struct content *back;
     char digest[65], extra[65];
 
-    if (h5_read(&back, &map, path, false, err))
-        return -1;
+    if (content_load(&back, &map, path, false, &why))
+        return err_set(err, ERR_IO, "what was just written cannot be read: %s", why.text);
     if (content_digest(back, RECORD_RESULT, digest, err) ||
         content_digest(back, RECORD_EXTRA, extra, err))
         goto done;
@@ -459,7 +460,7 @@ static int agree_with_old(const char *path, const struct content *c, struct err 
     struct file_map map;
     struct content *old;
 
-    if (!file_exists(path) || h5_read(&old, &map, path, false, &local))
+    if (!file_exists(path) || content_load(&old, &map, path, false, &local))
         return 0;
     if (!strcmp(old->info.env_class, c->info.env_class) &&
         strcmp(old->info.digest, c->info.digest) != 0)
@@ -541,13 +542,11 @@ int run_seal(struct run_writer *w, struct err *err)
         journal_read(&c, &maps, w->dir, w->generation, journal_position(w->journal),
                      err) ||
         fill_summary(w, c, err) || check_parts(w->dir, c, err) ||
-        agree_with_old(path, c, err) || h5_write(part, c, err) || verify(part, c, err) ||
-        place(w, part, path, err))
+        agree_with_old(path, c, err) || content_save(part, c, err) ||
+        verify(part, c, err) || place(w, part, path, err))
         goto done;
     w->sealed = true;
-    c->info.bytes = file_size(path);
-    for (int64_t i = 0; i < c->parts_n; i++)
-        c->info.bytes += c->parts[i].bytes;
+    c->info.bytes = file_size(path) + content_part_bytes(c);
     catalog_add(w->store->catalog, &c->info, file_size(path), file_mtime_ns(path));
     rc = remove_unlisted_parts(w, c, err) || remove_work(w, err) ? -1 : 0;
 done:
