@@ -8,7 +8,6 @@
 #include <string.h>
 
 #include "grid.h"
-#include "retort/file.h"
 #include "retort/report.h"
 #include "sweep.h"
 #include "verbs.h"
@@ -530,32 +529,6 @@ done:
 
 /* ---- the verb ---- */
 
-/* 1: the name is a run's (its id), 0: a sweep's, -1: neither. */
-static int is_run(struct store *store, const char *name, char id[65], struct err *err)
-{
-    struct err no_run = ERR_INIT;
-    struct run_info *list;
-    int64_t n;
-    bool found = false;
-
-    if (file_exists(name))
-        return 0;
-    if (!find_run(store, name, id, &no_run))
-        return 1;
-    if (no_run.code != ERR_MISSING || store_list(store, &list, &n, err))
-        return err_set(err, no_run.code, "%s", no_run.text);
-    for (int64_t i = 0; i < n && !found; i++)
-        found = !strcmp(list[i].name, name);
-    free(list);
-    if (found)
-        return 0;
-    return err_set(
-        err, ERR_MISSING,
-        "\"%s\" is neither a run (4 digits of its id or more, or a label) nor a "
-        "spec's file nor the name of one in %s",
-        name, store_dir(store));
-}
-
 static int diff(struct strbuf *out, bool *same, const struct args *a,
                 struct store *const store[2], struct err *err)
 {
@@ -563,7 +536,8 @@ static int diff(struct strbuf *out, bool *same, const struct args *a,
     int kind[2];
 
     for (int side = 0; side < 2; side++)
-        if ((kind[side] = is_run(store[side], a->name[side], id[side], err)) < 0)
+        if ((kind[side] = find_run_or_sweep(store[side], a->name[side], id[side], err)) <
+            0)
             return -1;
     if (kind[0] != kind[1])
         return err_set(err, ERR_INPUT,

@@ -177,3 +177,28 @@ bool sweep_variable(const struct sweep_row *row, const char *name, char value[51
     value[0] = '\0';
     return false;
 }
+
+int find_run_or_sweep(struct store *store, const char *name, char id[65], struct err *err)
+{
+    struct err no_run = ERR_INIT;
+    struct run_info *list;
+    int64_t n;
+    bool found = false;
+
+    if (file_exists(name))
+        return 0;
+    if (!find_run(store, name, id, &no_run))
+        return 1;
+    if (no_run.code != ERR_MISSING || store_list(store, &list, &n, err))
+        return err_set(err, no_run.code, "%s", no_run.text);
+    for (int64_t i = 0; i < n && !found; i++)
+        found = !strcmp(list[i].name, name);
+    free(list);
+    if (found)
+        return 0;
+    return err_set(
+        err, ERR_MISSING,
+        "\"%s\" is neither a run (4 digits of its id or more, or a label) nor a "
+        "spec's file nor the name of one in %s",
+        name, store_dir(store));
+}

@@ -35,5 +35,9 @@ int sweep_load(struct sweep *out, struct store *store, const char *what, struct 
 void sweep_release(struct sweep *s);
 /* Value of one of the row's variables; false if it has no such. */
 bool sweep_variable(const struct sweep_row *row, const char *name, char value[512]);
+/* 1: the name is a run's, its id comes out; 0: a sweep's; -1 with ERR_MISSING: neither.
+ */
+int find_run_or_sweep(struct store *store, const char *name, char id[65],
+                      struct err *err);
 
 #endif
