@@ -1,0 +1,5 @@
+# docs/add-a-method.md, followed by the letter.
+. "$SOURCE/tests/golden/docs.inc"
+copy_tree
+same_flags
+follow docs/add-a-method.md
