@@ -9,7 +9,7 @@
 #ifndef RETORT_LAUNCH_H
 #define RETORT_LAUNCH_H
 
-#include <signal.h>
+#include <stdatomic.h>
 
 #include "retort/pool.h"
 #include "retort/spec.h"
@@ -36,9 +36,8 @@ struct job_run {
     const char *pins; /* JSON */
     const char *env_class;
     const struct watch *watch;
-    const volatile sig_atomic_t *stop; /* not 0: checkpoint and stop. NULL: never */
-    const volatile sig_atomic_t
-        *save;                 /* when it changes: checkpoint and go on. NULL: never */
+    const atomic_int *stop;    /* not 0: checkpoint and stop. NULL: never */
+    const atomic_int *save;    /* when it changes: checkpoint and go on. NULL: never */
     double checkpoint_seconds; /* between checkpoints; 0: at every step */
     bool again;                /* also if the run is sealed */
 };

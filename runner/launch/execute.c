@@ -81,7 +81,7 @@ struct work {
     struct opened *opened;
     double saved; /* time of the last checkpoint */
     int64_t step;
-    sig_atomic_t save_seen;
+    int save_seen;
     struct heartbeat heart;
 };
 

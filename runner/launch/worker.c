@@ -9,6 +9,7 @@
 #include "retort/launch.h"
 
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,7 +23,7 @@
 
 #define PROGRESS_SECONDS 0.05
 
-static volatile sig_atomic_t stop_asked, save_asked;
+static atomic_int stop_asked, save_asked; /* set by the reader and by TERM */
 
 struct worker_link {
     struct wire_in in;

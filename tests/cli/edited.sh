@@ -17,7 +17,7 @@ cat > spec.json <<'END2'
   "mine": {"do": "evaluate", "model": {"from": "trained"}, "task": "mine", "max_len": 64}}}
 END2
 fail() { echo "$1"; cat log; exit 1; }
-until_log() { n=0; while ! grep -q "$1" log; do n=$((n + 1)); test $n -lt 400 || fail "never: $1"; sleep 0.02; done; }
+until_log() { n=0; while ! grep -q "$1" log; do n=$((n + 1)); test $n -lt 3000 || fail "never: $1"; sleep 0.02; done; }
 # Kills the worker that trains, so that a new one must load the plan again.
 begin() { : > log; "$RETORT" run spec.json --store "$1" > log 2>&1 & pid=$!; until_log 'trained seed=1: starts'; }
 end_worker() { kill -KILL "$(cat "$1"/??/*/lease | sed -n 's/^pid //p')"; rc=0; wait $pid || rc=$?; }

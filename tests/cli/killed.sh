@@ -6,13 +6,13 @@ cat > spec.json <<'END2'
  "stages": {
   "start": {"do": "init", "task": "synth/agreement"},
   "trained": {"do": "finetune", "model": {"from": "start"}, "task": "synth/agreement", "epochs": 2,
-              "max_steps": 60, "lr": 0.001, "max_len": 64},
+              "max_steps": 120, "lr": 0.001, "max_len": 64},
   "result": {"do": "evaluate", "model": {"from": "trained"}, "task": "synth/agreement", "split": "dev[0:100]", "max_len": 64}}}
 END2
 fail() { echo "$1"; cat log; exit 1; }
 results() { "$RETORT" ls --store "$1" | awk 'NR > 1 {print $1}' | while read -r id; do
     "$RETORT" show "$id" --store "$1" | grep '^run \|^result '; done | sort; }
-until_log() { n=0; while ! grep -q "$1" log; do n=$((n + 1)); test $n -lt 400 || fail "never: $1"; sleep 0.02; done; }
+until_log() { n=0; while ! grep -q "$1" log; do n=$((n + 1)); test $n -lt 3000 || fail "never: $1"; sleep 0.02; done; }
 "$RETORT" run spec.json --store whole > log 2>&1 || fail "the undisturbed run fails"
 results whole > one
 
@@ -20,7 +20,7 @@ results whole > one
 "$RETORT" run spec.json --store worker --jobs 2 > log 2>&1 &
 pid=$!
 until_log 'trained seed=1: starts'
-sleep 0.2
+sleep 0.1
 id=$(sed -n 's/.* \([0-9a-f]*\) trained seed=1: starts/\1/p' log)
 kill -KILL "$(sed -n 's/^pid //p' worker/??/"$id"*/lease)" || fail "no worker to kill"
 rc=0
@@ -37,7 +37,7 @@ cmp one two || fail "after a worker's death the results differ"
 "$RETORT" run spec.json --store launcher --jobs 2 > log 2>&1 &
 pid=$!
 until_log 'trained seed=[12]: starts'
-sleep 0.4
+sleep 0.3
 kill -KILL $pid
 wait $pid 2> /dev/null && fail "it was done before it was killed"
 "$RETORT" run spec.json --store launcher --jobs 2 > log 2>&1 || fail "going on after the launcher's death fails"

@@ -12,7 +12,7 @@ fail() { echo "$1"; cat log; exit 1; }
 "$RETORT" run spec.json > log 2>&1 &
 pid=$!
 n=0
-while ! grep -q 'gradient is not finite' log && [ $n -lt 400 ]; do n=$((n + 1)); sleep 0.02; done
+while ! grep -q 'gradient is not finite' log && [ $n -lt 3000 ]; do n=$((n + 1)); sleep 0.02; done
 sleep 0.1
 kill -TERM $pid || fail "it was over too early"
 rc=0

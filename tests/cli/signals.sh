@@ -4,11 +4,11 @@ cat > spec.json <<'END2'
 {"retort": 1, "name": "signals", "seeds": [1, 2],
  "stages": {
   "start": {"do": "init", "task": "synth/agreement"},
-  "trained": {"do": "finetune", "model": {"from": "start"}, "task": "synth/agreement", "epochs": 4,
-              "max_steps": 300, "lr": 0.001, "max_len": 64}}}
+  "trained": {"do": "finetune", "model": {"from": "start"}, "task": "synth/agreement", "epochs": 1000,
+              "lr": 0.001, "max_len": 64}}}
 END2
 fail() { echo "$1"; cat log; exit 1; }
-until_log() { n=0; while ! grep -q "$1" log; do n=$((n + 1)); test $n -lt 400 || fail "never: $1"; sleep 0.02; done; }
+until_log() { n=0; while ! grep -q "$1" log; do n=$((n + 1)); test $n -lt 3000 || fail "never: $1"; sleep 0.02; done; }
 start() { : > log; "$RETORT" run spec.json "$@" > log 2>&1 & pid=$!; until_log 'trained seed=[12]: \(starts\|goes on\)'; sleep 0.3; }
 ended() { rc=0; wait $pid || rc=$?; test $rc -eq "$1" || fail "exit code $rc, not $1"; }
 
