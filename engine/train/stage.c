@@ -144,6 +144,8 @@ struct dataset *stage_data(struct stage *st, const struct model *model, const ch
         return NULL;
     if (max_len > model->cfg.positions)
         max_len = model->cfg.positions;
+    if (doc_stride > max_len / 2) /* windows must get on */
+        doc_stride = max_len / 2;
     if (st->load(st, task, part.name, &raw, &st->err))
         return NULL;
     if (part.from >= raw->n && part.slice) {

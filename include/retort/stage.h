@@ -135,8 +135,9 @@ int stage_done(const struct stage *st); /* 0, or -1 after a failure */
  */
 struct model *stage_model(struct stage *st, const char *input, const struct task *task);
 const struct task *stage_task(struct stage *st);
-/* An encoded split with the model's tokenizer. "" gives NULL without failure. The stage
- * frees it. */
+/* An encoded split with the model's tokenizer, at most as long as the model's positions;
+ * windows overlap by doc_stride, at most by half. "" gives NULL without failure. The
+ * stage frees it. */
 struct dataset *stage_data(struct stage *st, const struct model *model, const char *split,
                            int64_t max_len, int64_t doc_stride);
 /* Fails the stage unless every answer of the data is told: for what has a loss. */

@@ -115,7 +115,7 @@ int train_loop(struct stage *st, struct model *model, const struct dataset *data
     {"batch", OPT_INT, "32", 1, 65536, NULL, "examples", "examples of one micro-batch", offsetof(S, F.batch)}, \
     {"accumulate", OPT_INT, "1", 1, 65536, NULL, "batches", "micro-batches summed into one update", offsetof(S, F.accumulate)}, \
     {"max_len", OPT_INT, "128", 8, 65536, NULL, "tokens", "longer inputs are cut, pairs longest first", offsetof(S, F.max_len)}, \
-    {"doc_stride", OPT_INT, "128", 1, 65536, NULL, "tokens", "overlap of the windows of a long context", offsetof(S, F.doc_stride)}, \
+    {"doc_stride", OPT_INT, "128", 1, 65536, NULL, "tokens", "overlap of the windows of a long context, at most half of max_len", offsetof(S, F.doc_stride)}, \
     {"lr", OPT_REAL, DEF_LR, 0, 100, NULL, NULL, "highest learning rate", offsetof(S, F.lr)}, \
     {"warmup", OPT_REAL, "0.1", 0, 1, NULL, NULL, "share of the updates with rising rate", offsetof(S, F.warmup)}, \
     {"schedule", OPT_ENUM, "\"linear\"", 0, 0, train_schedules, NULL, "rate after the warm-up", offsetof(S, F.schedule)}, \

@@ -32,7 +32,7 @@ static const char *const tests[] = {"mcnemar", "t", NULL};
 
 struct options {
     const char *split, *report_split, *metric;
-    int64_t max_len, min_heads;
+    int64_t max_len, doc_stride, min_heads;
     int mode, test;
     double level, step;
 };
@@ -43,6 +43,7 @@ static const struct option options[] = {
     {"report_split", OPT_STRING, "\"\"", 0, 0, NULL, NULL, "mode but_one: data that each layer's best head is reported on; empty: split", offsetof(struct options, report_split)},
     {"metric", OPT_STRING, "\"\"", 0, 0, NULL, NULL, "metric of the task; empty: its first", offsetof(struct options, metric)},
     {"max_len", OPT_INT, "128", 8, 65536, NULL, "tokens", "longer inputs are cut", offsetof(struct options, max_len)},
+    {"doc_stride", OPT_INT, "128", 1, 65536, NULL, "tokens", "overlap of the windows of a long context, at most half of max_len", offsetof(struct options, doc_stride)},
     {"mode", OPT_ENUM, "\"one\"", 0, 0, modes, NULL, "mask one head, or all heads of a layer but one", offsetof(struct options, mode)},
     {"test", OPT_ENUM, "\"mcnemar\"", 0, 0, tests, NULL, "paired test over examples: McNemar's exact test or Student's t of right and wrong; t of the losses where there are no classes", offsetof(struct options, test)},
     {"level", OPT_REAL, "0.01", 0, 1, NULL, NULL, "p below which a difference is counted as significant", offsetof(struct options, level)},
@@ -345,8 +346,8 @@ static int run(struct stage *st)
     struct dataset *report;
 
     a.m = stage_model(st, "model", stage_task(st));
-    a.data = stage_data(st, a.m, o->split, o->max_len, 128);
-    report = stage_data(st, a.m, o->report_split, o->max_len, 128);
+    a.data = stage_data(st, a.m, o->split, o->max_len, o->doc_stride);
+    report = stage_data(st, a.m, o->report_split, o->max_len, o->doc_stride);
     a.tape = stage_tape(st, DT_F32);
     a.base = predict(&a, a.data);
     struct head_rounds rounds = {

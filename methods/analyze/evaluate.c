@@ -14,7 +14,7 @@ struct options {
 static const struct option options[] = {
     {"split", OPT_STRING, "\"dev\"", 0, 0, NULL, NULL, "split to score", offsetof(struct options, split)},
     {"max_len", OPT_INT, "128", 8, 65536, NULL, "tokens", "longer inputs are cut, pairs longest first", offsetof(struct options, max_len)},
-    {"doc_stride", OPT_INT, "128", 1, 65536, NULL, "tokens", "overlap of the windows of a long context", offsetof(struct options, doc_stride)},
+    {"doc_stride", OPT_INT, "128", 1, 65536, NULL, "tokens", "overlap of the windows of a long context, at most half of max_len", offsetof(struct options, doc_stride)},
     {"dtype", OPT_ENUM, "\"f32\"", 0, 0, train_dtypes, NULL, "type of matrix products", offsetof(struct options, dtype)},
     OPTION_END,
 };

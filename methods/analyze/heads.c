@@ -24,7 +24,7 @@ static const char *const granularities[] = {"sample", "position", "batch", NULL}
 
 struct options {
     const char *split;
-    int64_t max_len, batch, min_heads;
+    int64_t max_len, doc_stride, batch, min_heads;
     int absolute;
     bool norm;
     double step;
@@ -34,6 +34,7 @@ struct options {
 static const struct option options[] = {
     {"split", OPT_STRING, "\"train\"", 0, 0, NULL, NULL, "samples of the expectation", offsetof(struct options, split)},
     {"max_len", OPT_INT, "128", 8, 65536, NULL, "tokens", "longer inputs are cut", offsetof(struct options, max_len)},
+    {"doc_stride", OPT_INT, "128", 1, 65536, NULL, "tokens", "overlap of the windows of a long context, at most half of max_len", offsetof(struct options, doc_stride)},
     {"batch", OPT_INT, "32", 1, 65536, NULL, "examples", "samples of one pass; matters to absolute \"batch\" alone", offsetof(struct options, batch)},
     {"absolute", OPT_ENUM, "\"sample\"", 0, 0, granularities, NULL, "what the absolute value is taken of: the gradient of a sample (the paper), of a position (its code), of a batch", offsetof(struct options, absolute)},
     {"norm", OPT_BOOL, "true", 0, 0, NULL, NULL, "divide by the l2 norm of the layer", offsetof(struct options, norm)},
@@ -188,7 +189,7 @@ static int run(struct stage *st)
     struct head_rounds rounds = {
         st, s.m, "/scores/importance", o->step, o->min_heads, score_all, &s};
 
-    s.data = stage_data(st, s.m, o->split, o->max_len, 128);
+    s.data = stage_data(st, s.m, o->split, o->max_len, o->doc_stride);
     s.tape = stage_tape(st, DT_F32);
     if (stage_failed(st))
         return -1;
