@@ -14,11 +14,18 @@
  * synth/span: question "which KIND"; the context holds one two-word name of each of three
  * kinds, in any order among fillers; the answer is the name of the kind asked.
  *
- * Swapping the two persons, or the two numbers, turns the answer around and leaves the
- * bag of words as it is; which of both an example holds is an even draw.
+ * Swapping the two persons, or the two numbers, turns the answer around and leaves the bag
+ * of words (of both sentences together) as it is; which of both an example holds is an
+ * even draw. A bag has no means to tell which of the three kinds a question asks for.
  *
  * Sizes: 6,000 examples in train, 1,500 in dev and test; 9 to 23 tokens with [CLS] and
- * [SEP]. A BERT of two layers and 64 channels passes 95 % after one epoch.
+ * [SEP]. Measured by tests/unit/test_synth.c on dev, a drawn BERT of two layers and 64
+ * channels beside a regression on the counts of words (span: on each word's own):
+ *
+ *                      words counted    transformer (epochs at rate 1e-3)
+ *     synth/agreement     48.3 %           100.0 %  (2)
+ *     synth/match         49.3 %            99.9 %  (2)
+ *     synth/span          33.5 %           100.0 %  (5), exact match
  */
 #include "retort/task.h"
 
