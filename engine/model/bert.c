@@ -135,13 +135,17 @@ struct output model_forward(struct pass *p)
 
     if (p->tap_hidden)
         p->tap_hidden[0] = x;
+    if (p->tap_first)
+        p->tap_first[0] = pass_first(p, x);
     for (int64_t l = p->first_block; l < end; l++) {
         struct arena_mark mark = tape_mark(p->tape);
         p->first_only = reads_first_only(p, l);
         x = block(p, &m->block[l], x);
         if (p->tap_hidden)
             p->tap_hidden[l + 1] = x;
-        else if (!p->tap_probs)
+        if (p->tap_first)
+            p->tap_first[l + 1] = pass_first(p, x);
+        if (!p->tap_hidden && !p->tap_first && !p->tap_probs)
             x = tape_keep(p->tape, mark, x);
     }
     out.hidden = p->first_only ? NULL : x;

@@ -3,6 +3,7 @@
  */
 #include "internal.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -48,6 +49,57 @@ fail:
     err_set(err, ERR_MEMORY, "no memory for a copy of the model");
     model_free(m);
     return -1;
+}
+
+/* The parameter of `from` that p, of a model of some of its blocks, is a copy of. */
+static struct param *param_of_block(const struct model *from, const struct param *p,
+                                    const int64_t *block)
+{
+    static const char layer[] = "bert.encoder.layer.";
+    char name[256], *rest;
+    long own;
+
+    if (strncmp(p->name, layer, sizeof layer - 1) != 0)
+        return model_param(from, p->name);
+    own = strtol(p->name + sizeof layer - 1, &rest, 10);
+    snprintf(name, sizeof name, "%s%lld%s", layer, (long long)block[own], rest);
+    return model_param(from, name);
+}
+
+int model_blocks(struct model **out, const struct model *from, const int64_t *block,
+                 int64_t n, struct err *err)
+{
+    struct hf_config cfg = from->cfg;
+    struct model *m = NULL;
+
+    for (int64_t l = 0; l < n; l++) {
+        if (block[l] < 0 || block[l] >= from->cfg.layers ||
+            (l > 0 && block[l] <= block[l - 1]))
+            return err_set(
+                err, ERR_INPUT,
+                "block %lld: the model has blocks 1 to %lld, to be named in rising order",
+                (long long)block[l] + 1, (long long)from->cfg.layers);
+        cfg.heads_kept[l] = from->cfg.heads_kept[block[l]];
+        cfg.head_ids[l] = from->cfg.head_ids[block[l]];
+        cfg.ffn_kept[l] = from->cfg.ffn_kept[block[l]];
+    }
+    cfg.layers = n;
+    if (model_build(&m, &cfg, HEAD_NONE, 0, from->has_pooler, err))
+        return -1;
+    for (int64_t i = 0; i < m->n_params; i++) {
+        const struct param *p = param_of_block(from, m->param[i], block);
+        if (!p || copy_param(m->param[i], p, m->arena)) {
+            model_free(m);
+            return err_set(err, ERR_MEMORY, "no memory for a copy of %lld blocks",
+                           (long long)n);
+        }
+    }
+    for (int64_t l = 0; l < n; l++)
+        memcpy(m->block[l].attn.keep, from->block[block[l]].attn.keep,
+               (size_t)m->block[l].attn.heads * sizeof(float));
+    m->tok = tokenizer_hold(from->tok);
+    *out = m;
+    return 0;
 }
 
 int64_t model_count(const struct model *model)

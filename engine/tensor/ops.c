@@ -47,6 +47,7 @@ const struct op op_table[OP_COUNT] = {
     [OP_LAYERNORM] = {"layernorm", 2, norm_backward},
     [OP_ADD_NORM] = {"dropout_add_norm", 1, norm_backward},
     [OP_SOFTMAX] = {"softmax", 1, softmax_backward},
+    [OP_UNIT_ROWS] = {"unit_rows", 1, unit_rows_backward},
     [OP_EMBEDDING] = {"embedding", 1, gather_back},
     [OP_TAKE_ROWS] = {"take_rows", 1, gather_back},
     [OP_DROPOUT] = {"dropout", 1, dropout_back},

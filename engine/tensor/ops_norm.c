@@ -6,6 +6,8 @@
  */
 #include "ops_shared.h"
 
+#include <math.h>
+
 struct normed {
     const struct dropped *dropped; /* or NULL */
     void *x;                       /* what was normalised */
@@ -205,4 +207,45 @@ void softmax_backward(struct tape *tape, struct node *node)
                          .dy = node->grad,
                          .to = tape_grad_of(tape, node->in[0]),
                          .flag = *(bool *)node->attr});
+}
+
+struct tensor *unit_rows(struct tape *tape, struct tensor *x)
+{
+    if (tape_bad(tape) || !x)
+        return NULL;
+    struct tensor *y = op_like(tape, x);
+    int64_t n = rows_of(x), c = columns(x);
+    double *norm = tape_alloc(tape, n, sizeof *norm);
+    const struct kernels *k = op_use(tape, OP_UNIT_ROWS);
+
+    if (!y || !norm)
+        return NULL;
+    for (int64_t r = 0; r < n; r++) {
+        double s = 0;
+        for (int64_t i = 0; i < c; i++)
+            s += get(x->data, k, r * c + i) * get(x->data, k, r * c + i);
+        norm[r] = sqrt(s);
+        for (int64_t i = 0; i < c; i++)
+            set(y, r * c + i, s > 0 ? get(x->data, k, r * c + i) / norm[r] : 0);
+    }
+    return tape_record(tape, &op_table[OP_UNIT_ROWS], y, norm, x, NULL, NULL, NULL);
+}
+
+/* dx = (dy - y (y . dy)) / ||x||: what lies along x changes its length alone. */
+void unit_rows_backward(struct tape *tape, struct node *node)
+{
+    const struct kernels *k = op_use(tape, OP_UNIT_ROWS);
+    const struct tensor *y = node->out;
+    const double *norm = node->attr;
+    int64_t n = rows_of(y), c = columns(y);
+    void *dx = tape_grad_of(tape, node->in[0]);
+
+    for (int64_t r = 0; dx && r < n; r++) {
+        double along = 0;
+        for (int64_t i = r * c; i < r * c + c; i++)
+            along += get(y->data, k, i) * get(node->grad, k, i);
+        for (int64_t i = r * c; norm[r] > 0 && i < r * c + c; i++)
+            bump(dx, k, i,
+                 (get(node->grad, k, i) - get(y->data, k, i) * along) / norm[r]);
+    }
 }

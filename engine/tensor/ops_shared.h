@@ -20,6 +20,7 @@ enum {
     OP_LAYERNORM,
     OP_ADD_NORM,
     OP_SOFTMAX,
+    OP_UNIT_ROWS,
     OP_EMBEDDING,
     OP_TAKE_ROWS,
     OP_DROPOUT,
@@ -164,6 +165,7 @@ void reshape_back(struct tape *tape, struct node *node);
 void unary_backward(struct tape *tape, struct node *node);
 void norm_backward(struct tape *tape, struct node *node);
 void softmax_backward(struct tape *tape, struct node *node);
+void unit_rows_backward(struct tape *tape, struct node *node);
 void gather_back(struct tape *tape, struct node *node);
 void dropout_back(struct tape *tape, struct node *node);
 void attention_back(struct tape *tape, struct node *node);

@@ -132,11 +132,22 @@ static int start(struct loop *lp)
 
 /* ---- one step ---- */
 
+static int64_t *file_order(int64_t n, struct arena *arena)
+{
+    int64_t *order = arena_alloc(arena, n * (int64_t)sizeof *order);
+
+    for (int64_t i = 0; order && i < n; i++)
+        order[i] = i;
+    return order;
+}
+
 static const int64_t *order_of(struct loop *lp, int64_t epoch)
 {
     if (epoch != lp->epoch) {
         arena_clear(lp->epoch_arena);
-        lp->order = dataset_order(lp->data, lp->st->seed, epoch, lp->epoch_arena);
+        lp->order = lp->opt->order == 1
+                        ? file_order(lp->data->n, lp->epoch_arena)
+                        : dataset_order(lp->data, lp->st->seed, epoch, lp->epoch_arena);
         lp->epoch = epoch;
     }
     return lp->order;
@@ -151,14 +162,19 @@ static int micro_batch(struct loop *lp, const int64_t *pick, int64_t n, float sh
     struct pass pass;
     struct output out;
     struct tensor *l;
+    bool drop = lp->opt->dropout_epochs == 0 ||
+                lp->at.step / lp->per_epoch < lp->opt->dropout_epochs;
+    int flags = drop ? TAPE_TRAIN : TAPE_GRAD;
 
     arena_clear(lp->batch_arena);
     if (batch_fill(&batch, lp->data, pick, n, lp->batch_arena, &st->err))
         return -1;
-    snapshot_batch(snap, lp->tape, lp->model, &batch, lp->data, true);
-    pass_begin(&pass, lp->tape, lp->model, &batch, TAPE_TRAIN, 0);
+    snapshot_batch(snap, lp->tape, lp->model, &batch, lp->data, drop);
+    pass_begin(&pass, lp->tape, lp->model, &batch, flags, 0);
     pass.seed = st->seed;
     pass.step = lp->at.step;
+    if (lp->hooks && lp->hooks->prepare)
+        lp->hooks->prepare(lp->hooks->ctx, &pass);
     out = model_forward(&pass);
     l = lp->hooks && lp->hooks->loss ? lp->hooks->loss(lp->hooks->ctx, &pass, &out)
                                      : model_loss(&pass, &out, NULL);

@@ -14,6 +14,7 @@ enum { PIECE = 1 << 16 };
 
 const char *const train_schedules[] = {"linear", "constant", "cosine", NULL};
 const char *const train_optimizers[] = {"adamw", "bert-adam", NULL};
+const char *const train_orders[] = {"shuffled", "file", NULL};
 const char *const train_clips[] = {"none", "global", "tensor", NULL};
 const char *const train_dtypes[] = {"f32", "bf16", NULL};
 const char *const train_keeps[] = {"last", "best", NULL};

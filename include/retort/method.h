@@ -18,11 +18,12 @@
 
 /* Kinds of artifacts, as bits: what an input takes, what a method gives. */
 enum kind {
-    KIND_MODEL = 1,  /* a run with /model, or a Hugging Face folder */
-    KIND_TASK = 2,   /* a task's name */
-    KIND_SCORES = 4, /* /scores/...: importance, ablation */
-    KIND_EVAL = 8,   /* /eval/...: predictions and metrics */
-    KIND_STATS = 16, /* /stats/...: correlations, summaries */
+    KIND_MODEL = 1,     /* a run with /model, or a Hugging Face folder */
+    KIND_TASK = 2,      /* a task's name */
+    KIND_SCORES = 4,    /* /scores/...: importance, ablation */
+    KIND_EVAL = 8,      /* /eval/...: predictions and metrics */
+    KIND_STATS = 16,    /* /stats/...: correlations, summaries */
+    KIND_FEATURES = 32, /* /features/...: what a teacher said of examples */
 };
 
 struct input {

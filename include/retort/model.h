@@ -105,6 +105,11 @@ struct param *model_param(const struct model *model, const char *name); /* or NU
 int model_save(const struct model *model, const char *dir, const struct task *task,
                struct err *err);
 
+/* A model without head of the blocks block[0 .. n-1] (numbers from 0, rising) of another,
+ * with its embeddings and pooler: how students begin. */
+int model_blocks(struct model **out, const struct model *from, const int64_t *block,
+                 int64_t n, struct err *err);
+
 /* Deep copy. */
 int model_clone(struct model **out, const struct model *model, struct err *err);
 
@@ -139,7 +144,9 @@ struct pass {
     int64_t first_block, end_block;
     const float *start;
     struct tensor *gate_leaf[HF_LAYERS_MAX];
-    struct tensor **tap_hidden;  /* if set: (layers + 1) outputs of embeddings, blocks */
+    struct tensor **tap_hidden; /* if set: (layers + 1) outputs of embeddings, blocks */
+    struct tensor *
+        *tap_first; /* if set: (layers + 1) the first rows (B, C) of the same: [CLS] */
     struct tensor **tap_probs;   /* if set: (layers) attention maps, see ops.h */
     struct tensor **tap_context; /* if set: (layers) gated heads before W_o, with
                                   * their gradients */

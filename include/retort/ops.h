@@ -42,6 +42,9 @@ struct tensor *layernorm(struct tape *tape, struct tensor *x, struct tensor *gam
 /* exp(x) / sum over the last axis; log of it. */
 struct tensor *softmax(struct tape *tape, struct tensor *x);
 struct tensor *log_softmax(struct tape *tape, struct tensor *x);
+/* x / ||x||_2 over the last axis; rows of zeros stay zeros, without gradient. Few rows:
+ * not threaded. */
+struct tensor *unit_rows(struct tape *tape, struct tensor *x);
 
 /* table (V, C), ids i32 (N) -> (N, C). Ids out of range fail the tape. The gradient is
  * summed in token order. */

@@ -65,6 +65,8 @@ struct train_options {
     int clip; /* enum clip */
     double clip_norm;
     double dropout, attention_dropout; /* -1: as the checkpoint says */
+    int64_t dropout_epochs;            /* epochs with dropout; 0: all */
+    int order;                         /* 0 shuffled, 1 file */
     int dtype;                         /* 0 f32, 1 bf16 */
     int keep;                          /* 0 last, 1 best */
     const char *keep_metric;           /* "" : the task's first */
@@ -78,6 +80,8 @@ struct train_options {
  */
 struct train_hooks {
     void *ctx;
+    /* Before the forward pass of a micro-batch: taps. */
+    void (*prepare)(void *ctx, struct pass *p);
     /* The loss of a micro-batch; NULL: the task's. */
     struct tensor *(*loss)(void *ctx, struct pass *p, const struct output *out);
     /* After update `step` (masks by a schedule, ...). */
@@ -89,19 +93,21 @@ struct train_hooks {
 int train_check(const struct train_options *opt, struct err *err);
 
 /*
- * Trains `model` on `data` as `opt` says: epochs over permutations order/<data>/<epoch>, the last
- * partial batch kept, warm-up of ceil(warmup * total) updates, dropout from its streams. Records
- * train/loss, train/lr, train/grad_norm of every step, eval/<task>/<split>/<metric> of each
- * evaluation, and at the end train/steps.
+ * Trains `model` on `data` as `opt` says: epochs over permutations order/<data>/<epoch>
+ * (or in the file's order), the last partial batch kept, warm-up of ceil(warmup * total)
+ * updates, dropout from its streams. Records train/loss, train/lr, train/grad_norm of
+ * every step, eval/<task>/<split>/<metric> of each evaluation, and at the end
+ * train/steps.
  *
- * Evaluations of `dev` come every eval_every updates (else after each epoch) and after the last. The
- * best is the one whose keep_metric is better than all before it: of equal ones the first; what is not a
- * number is never the best. With patience p training stops at the p-th evaluation in a row that is not
- * the best so far; with keep "best" the best weights are in `model` at the end, else the last. Recorded:
- * train/best_step, train/best_score, train/stopped_early.
+ * Evaluations of `dev` come every eval_every updates (else after each epoch) and after
+ * the last. The best is the one whose keep_metric is better than all before it: of equal
+ * ones the first; what is not a number is never the best. With patience p training stops
+ * at the p-th evaluation in a row that is not the best so far; with keep "best" the best
+ * weights are in `model` at the end, else the last. Recorded: train/best_step,
+ * train/best_score, train/stopped_early.
  *
- * Registers its state with the stage, so that a killed job goes on to the same bits. Stops between
- * steps when the stage is asked to.
+ * Registers its state with the stage, so that a killed job goes on to the same bits.
+ * Stops between steps when the stage is asked to.
  */
 int train_loop(struct stage *st, struct model *model, const struct dataset *data,
                const struct dataset *dev, const struct train_options *opt,
@@ -128,6 +134,8 @@ int train_loop(struct stage *st, struct model *model, const struct dataset *data
     {"clip_norm", OPT_REAL, "1.0", 0, 1e30, NULL, NULL, "largest norm of the gradient", offsetof(S, F.clip_norm)}, \
     {"dropout", OPT_REAL, "-1", -1, 0.99, NULL, NULL, "of hidden states; -1: as the checkpoint says", offsetof(S, F.dropout)}, \
     {"attention_dropout", OPT_REAL, "-1", -1, 0.99, NULL, NULL, "of attention maps; -1: as the checkpoint says", offsetof(S, F.attention_dropout)}, \
+    {"dropout_epochs", OPT_INT, "0", 0, 1e9, NULL, "epochs", "dropout in the first so many epochs alone; 0: in all", offsetof(S, F.dropout_epochs)}, \
+    {"order", OPT_ENUM, "\"shuffled\"", 0, 0, train_orders, NULL, "of the examples in each epoch; file: as they stand in it", offsetof(S, F.order)}, \
     {"dtype", OPT_ENUM, "\"f32\"", 0, 0, train_dtypes, NULL, "type of matrix products; sums and weights stay f32", offsetof(S, F.dtype)}, \
     {"keep", OPT_ENUM, "\"last\"", 0, 0, train_keeps, NULL, "weights handed on: the last, or those of the evaluation with the best keep_metric (of equal ones the first)", offsetof(S, F.keep)}, \
     {"keep_metric", OPT_STRING, "\"\"", 0, 0, NULL, NULL, "metric of keep and patience; empty: the task's first", offsetof(S, F.keep_metric)}, \
@@ -136,7 +144,8 @@ int train_loop(struct stage *st, struct model *model, const struct dataset *data
     {"patience", OPT_INT, "0", 0, 1e9, NULL, "evaluations", "stop after this many in a row whose keep_metric is not better than all before; 0: never", offsetof(S, F.patience)}
 /* clang-format on */
 extern const char *const train_schedules[],
-    *const train_optimizers[], *const train_clips[], *const train_dtypes[],
-                                                         *const train_keeps[];
+    *const train_optimizers[], *const train_orders[], *const train_clips[],
+                                                          *const train_dtypes[],
+                                                              *const train_keeps[];
 
 #endif

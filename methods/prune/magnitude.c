@@ -232,7 +232,7 @@ static int run(struct stage *st)
     bool trains = t->epochs > 0 || t->max_steps > 0;
     struct model *m = stage_model(st, "model", trains ? stage_task(st) : NULL);
     struct pruner p = {.st = st, .opt = o, .model = m};
-    struct train_hooks hooks = {&p, NULL, after_step};
+    struct train_hooks hooks = {.ctx = &p, .after_step = after_step};
 
     if (stage_failed(st) || collect(&p))
         return -1;

@@ -13,7 +13,8 @@ static const struct {
              {KIND_TASK, "task", "a task"},
              {KIND_SCORES, "scores", "scores"},
              {KIND_EVAL, "eval", "an evaluation"},
-             {KIND_STATS, "stats", "statistics"}};
+             {KIND_STATS, "stats", "statistics"},
+             {KIND_FEATURES, "features", "what a teacher said"}};
 #define KINDS (sizeof(kinds) / sizeof(*kinds))
 
 static const char *const stage_keys[] = {"do",     "over", "seed", "as",
