@@ -1,13 +1,16 @@
 /*
- * SHA-256 by libcrypto's EVP, CRC-32C by the SSE4.2 instruction or a table. Nobody else
+ * SHA-256 by libcrypto, CRC-32C by the SSE4.2 instruction or a table. Nobody else
  * includes OpenSSL.
+ *
+ * Its low-level SHA-256, which OpenSSL 3 calls deprecated, allocates nothing and cannot
+ * fail; EVP's can, and identities and random streams have nowhere to tell it.
  */
+#define OPENSSL_SUPPRESS_DEPRECATED
 #include "retort/hash.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <openssl/err.h>
-#include <openssl/evp.h>
+#include <openssl/sha.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,29 +20,16 @@
 #include "retort/mem.h"
 
 struct sha256 {
-    EVP_MD_CTX *ctx;
-    bool failed;
+    SHA256_CTX ctx;
+    bool ended;
 };
-
-/* libcrypto's story is of its own inside; left in its queue, it would pile up. */
-static int refused(struct err *err, enum err_code code)
-{
-    ERR_clear_error();
-    return err_set(err, code, "libcrypto gives no SHA-256");
-}
 
 struct sha256 *sha256_new(struct err *err)
 {
     struct sha256 *h = mem_new(1, sizeof *h, err);
 
-    if (!h)
-        return NULL;
-    h->ctx = EVP_MD_CTX_new();
-    if (!h->ctx || EVP_DigestInit_ex(h->ctx, EVP_sha256(), NULL) != 1) {
-        refused(err, ERR_MEMORY);
-        sha256_free(h);
-        return NULL;
-    }
+    if (h)
+        SHA256_Init(&h->ctx);
     return h;
 }
 
@@ -47,8 +37,8 @@ void sha256_add(struct sha256 *h, const void *data, int64_t len)
 {
     if (len < 0)
         BUG("SHA-256 of %lld bytes", (long long)len);
-    if (len && !h->failed)
-        h->failed = EVP_DigestUpdate(h->ctx, data, (size_t)len) != 1;
+    if (len && !h->ended)
+        SHA256_Update(&h->ctx, data, (size_t)len);
 }
 
 static void to_hex(char out[SHA256_HEX], const unsigned char digest[32])
@@ -64,39 +54,38 @@ static void to_hex(char out[SHA256_HEX], const unsigned char digest[32])
 
 int sha256_hex(struct sha256 *h, char out[SHA256_HEX], struct err *err)
 {
-    unsigned char digest[EVP_MAX_MD_SIZE];
+    unsigned char digest[32];
 
     out[0] = '\0';
-    if (h->failed || EVP_DigestFinal_ex(h->ctx, digest, NULL) != 1) {
-        h->failed = true;
-        return refused(err, ERR_IO);
-    }
-    h->failed = true; /* ended: neither add nor end again */
+    if (h->ended)
+        return err_set(err, ERR_IO, "a SHA-256 that has ended was asked for again");
+    h->ended = true;
+    SHA256_Final(digest, &h->ctx);
     to_hex(out, digest);
     return 0;
 }
 
 void sha256_free(struct sha256 *h)
 {
-    if (!h)
-        return;
-    EVP_MD_CTX_free(h->ctx);
     free(h);
 }
 
-void sha256_bytes(unsigned char out[32], const void *data, size_t len)
+void sha256_join(unsigned char out[32], const void *a, size_t a_len, const void *b,
+                 size_t b_len)
 {
-    /* No status to give back: without SHA-256 no identity exists, and going on would mix
-     * them up. */
-    if (EVP_Digest(len ? data : "", len, out, NULL, EVP_sha256(), NULL) != 1)
-        BUG("libcrypto gives no SHA-256 of %zu bytes", len);
+    SHA256_CTX ctx;
+
+    SHA256_Init(&ctx);
+    SHA256_Update(&ctx, a_len ? a : "", a_len);
+    SHA256_Update(&ctx, b_len ? b : "", b_len);
+    SHA256_Final(out, &ctx);
 }
 
 void sha256_text(char out[SHA256_HEX], const void *data, size_t len)
 {
     unsigned char digest[32];
 
-    sha256_bytes(digest, data, len);
+    sha256_join(digest, data, len, NULL, 0);
     to_hex(out, digest);
 }
 

@@ -7,7 +7,6 @@
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "retort/err.h"
@@ -24,43 +23,25 @@ static u128 big_endian(const unsigned char *p)
 
 struct rng rng_stream(uint64_t seed, const char *purpose)
 {
-    unsigned char local[512], digest[32];
-    size_t n = strlen(purpose);
-    unsigned char *key = n + 8 <= sizeof local ? local : malloc(n + 8);
+    unsigned char key[8], digest[32];
 
-    if (!key)
-        BUG("no memory for the name of a stream, %zu bytes", n);
     for (int i = 0; i < 8; i++)
         key[i] = (unsigned char)(seed >> 8 * i);
-    memcpy(key + 8, purpose, n);
-    sha256_bytes(digest, key, n + 8);
-    if (key != local)
-        free(key);
+    sha256_join(digest, key, sizeof key, purpose, strlen(purpose));
     return (struct rng){big_endian(digest), big_endian(digest + 16) | 1};
 }
 
 struct rng rng_streamf(uint64_t seed, const char *fmt, ...)
 {
-    char local[512], *text = local;
-    va_list ap, again;
+    char name[1024];
+    va_list ap;
 
     va_start(ap, fmt);
-    va_copy(again, ap);
-    int n = vsnprintf(local, sizeof local, fmt, ap);
-    if (n < 0)
-        BUG("the name of a stream cannot be formatted: %s", fmt);
-    if ((size_t)n >= sizeof local) {
-        text = malloc((size_t)n + 1);
-        if (!text)
-            BUG("no memory for the name of a stream, %d bytes", n);
-        vsnprintf(text, (size_t)n + 1, fmt, again);
-    }
-    va_end(again);
+    int n = vsnprintf(name, sizeof name, fmt, ap);
     va_end(ap);
-    struct rng rng = rng_stream(seed, text);
-    if (text != local)
-        free(text);
-    return rng;
+    if (n < 0 || (size_t)n >= sizeof name)
+        BUG("the name of a stream, %s, comes to %d bytes", fmt, n);
+    return rng_stream(seed, name);
 }
 
 /* x -> a x + c, applied n times, is again of that form: square and

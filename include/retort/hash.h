@@ -14,14 +14,15 @@
 
 struct sha256;
 
-/* Incremental; a failure of the library sticks and comes out of sha256_hex. */
+/* Incremental. sha256_hex ends it: asked again, it fails. */
 struct sha256 *sha256_new(struct err *err);
 void sha256_add(struct sha256 *h, const void *data, int64_t len);
-int sha256_hex(struct sha256 *h, char out[SHA256_HEX], struct err *err); /* ends it */
+int sha256_hex(struct sha256 *h, char out[SHA256_HEX], struct err *err);
 void sha256_free(struct sha256 *h);
 
-/* At one go. */
-void sha256_bytes(unsigned char out[32], const void *data, size_t len);
+/* At one go: of two pieces one after the other, and of one as hexadecimal text. */
+void sha256_join(unsigned char out[32], const void *a, size_t a_len, const void *b,
+                 size_t b_len);
 void sha256_text(char out[SHA256_HEX], const void *data, size_t len);
 int sha256_file(char out[SHA256_HEX], const char *path, struct err *err);
 

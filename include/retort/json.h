@@ -69,6 +69,8 @@ struct json_doc *json_parse_file(const char *path, struct err *err);
 void json_doc_free(struct json_doc *doc);
 const struct json *json_root(const struct json_doc *doc);
 
+/* NULL reads as null: an absent member of an absent member needs no question in between.
+ */
 enum json_kind json_kind(const struct json *v);
 /* "a number", "an object" ... for messages. */
 const char *json_kind_name(enum json_kind kind);

@@ -24,6 +24,7 @@ struct rng {
 };
 
 struct rng rng_stream(uint64_t seed, const char *purpose);
+/* Names of up to 1,023 bytes. */
 struct rng rng_streamf(uint64_t seed, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 

@@ -421,6 +421,27 @@ static void a_file_gives_one_error_with_its_place(void **state)
     (void)state;
 }
 
+/* So that json_string(json_get(json_get(doc, "a"), "b")) needs no question in between. */
+static void what_is_absent_reads_as_null(void **state)
+{
+    struct strbuf sb = STRBUF_INIT;
+
+    (void)state;
+    assert_int_equal(json_kind(NULL), JSON_NULL);
+    assert_null(json_get(NULL, "a"));
+    assert_null(json_at(NULL, 0));
+    assert_null(json_first(NULL));
+    assert_null(json_next(NULL));
+    assert_null(json_key(NULL));
+    assert_null(json_string(NULL));
+    assert_true(json_number(NULL) == 0 && json_int(NULL) == 0 && json_count(NULL) == 0);
+    assert_false(json_bool(NULL) || json_is_int(NULL));
+    json_canonical(NULL, &sb);
+    json_pretty(NULL, &sb);
+    assert_string_equal(strbuf_text(&sb), "nullnull");
+    strbuf_release(&sb);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -441,6 +462,7 @@ int main(void)
         cmocka_unit_test(pretty_keeps_the_order),
         cmocka_unit_test(the_writer_puts_commas),
         cmocka_unit_test(a_file_gives_one_error_with_its_place),
+        cmocka_unit_test(what_is_absent_reads_as_null),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
