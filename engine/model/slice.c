@@ -155,6 +155,7 @@ static void slice_param(struct param *p, const float *keep, int64_t dim, int axi
     p->value.shape.dim[axis] = kept;
     p->origin = NULL;
     p->grad = NULL; /* of the old size: to be asked for again */
+    p->rows = NULL;
     param_touch(p);
 }
 

@@ -160,6 +160,9 @@ void *tape_grad_of(struct tape *tape, struct tensor *t);
 /* The same without zeroing: with *fresh the memory holds anything, and the caller sets
  * all of it; without, the caller adds. */
 void *tape_grad_to(struct tape *tape, struct tensor *t, bool *fresh);
+/* As tape_grad_of, by one who adds to n rows only: of a long table the others stay
+ * untouched in the optimizer too. */
+void *tape_grad_rows(struct tape *tape, struct tensor *t, const int32_t *row, int64_t n);
 /* In a backward function whose input has the gradient of its output: makes node->grad
  * that of `t` without a copy, if t has none yet. False: add it as usual. After it
  * node->grad is NULL. */

@@ -44,14 +44,27 @@ struct tensor *take_rows(struct tape *tape, struct tensor *x, const struct tenso
     return gather(tape, OP_TAKE_ROWS, x, index);
 }
 
+#define STRIPE 64 /* columns of a task: rows are added in their order in each */
+
+static void scatter_task(void *ctx, int64_t task)
+{
+    struct job *j = ctx;
+    const int32_t *id = j->y;
+    int64_t c = task * STRIPE, width = min64(STRIPE, j->c - c);
+    for (int64_t r = 0; r < j->n; r++)
+        j->k->axpy(at(j->to, j->k, id[r] * j->c + c), at(j->dy, j->k, r * j->c + c), 1,
+                   width);
+}
+
 void gather_back(struct tape *tape, struct node *node)
 {
-    const struct kernels *k = op_use(tape, (int)(node->op - op_table));
-    void *dx = tape_grad_of(tape, node->in[0]);
-    const int32_t *id = node->attr;
-    int64_t c = columns(node->out);
-    for (int64_t r = 0; dx && r < rows_of(node->out); r++)
-        k->axpy(at(dx, k, id[r] * c), at(node->grad, k, r * c), 1, c);
+    struct job j = {.k = op_use(tape, (int)(node->op - op_table)),
+                    .n = rows_of(node->out),
+                    .c = columns(node->out),
+                    .y = node->attr,
+                    .dy = node->grad};
+    j.to = tape_grad_rows(tape, node->in[0], node->attr, j.n);
+    op_run(tape, j.to ? tasks_of(j.c, STRIPE) : 0, scatter_task, &j);
 }
 
 struct tensor *take_column(struct tape *tape, struct tensor *x, int64_t c)

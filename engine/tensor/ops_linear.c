@@ -77,6 +77,22 @@ fail:
     return NULL;
 }
 
+void param_repack(struct param *p)
+{
+    struct packs *packs = p->cache;
+    for (int side = 0; packs && side < SIDES; side++) {
+        struct packed *s = &packs->side[side];
+        if (!s->data || s->version == p->version || s->o != p->value.shape.dim[0] ||
+            s->i != p->value.shape.dim[1])
+            continue;
+        bool nt = side == SIDE_NT;
+        struct gemm *g = gemm_find(s->dtype, nt ? s->i : s->o, nt ? s->o : s->i);
+        if (g && gemm_pack(g, nt, p->value.data, s->data) == 0)
+            s->version = p->version;
+        gemm_release(g);
+    }
+}
+
 static const void *pack(struct tape *tape, const struct gemm *g, const struct tensor *w,
                         const float *data, enum side side, enum dtype dtype)
 {

@@ -251,16 +251,36 @@ static bool is_param(const struct tensor *t)
     return t->param && t->dtype == DT_F32;
 }
 
+static void param_all_rows(struct param *p)
+{
+    if (p->rows)
+        memset(p->rows, PARAM_ROW_GRAD | PARAM_ROW_MOMENTS,
+               (size_t)p->value.shape.dim[0]);
+}
+
+void *tape_grad_rows(struct tape *tape, struct tensor *t, const int32_t *row, int64_t n)
+{
+    if (!t || t->node < 0 || !t->wants_grad || !is_param(t) || !t->param->rows)
+        return tape_grad_of(tape, t);
+    for (int64_t i = 0; i < n; i++)
+        t->param->rows[row[i]] |= PARAM_ROW_GRAD | PARAM_ROW_MOMENTS;
+    return tape->nodes[t->node].grad = t->param->grad; /* never fresh: see optimizer.c */
+}
+
 void *tape_grad_to(struct tape *tape, struct tensor *t, bool *fresh)
 {
     *fresh = false;
     if (!t || t->node < 0 || !t->wants_grad)
         return NULL;
     struct node *node = &tape->nodes[t->node];
+    if (is_param(t)) {
+        param_all_rows(t->param);
+        *fresh = t->param->fresh;
+        t->param->fresh = false;
+        return node->grad = t->param->grad;
+    }
     if (node->grad)
         return node->grad;
-    if (is_param(t))
-        return node->grad = t->param->grad;
     *fresh = true;
     return node->grad = grad_memory(tape, grad_bytes(t));
 }
@@ -303,6 +323,10 @@ static void hand_over(const struct node *node)
     const double *grad = node->grad;
     if (!p || node->out->dtype != DT_F64 || !grad)
         return;
+    if (p->fresh)
+        memset(p->grad, 0, (size_t)shape_count(p->value.shape) * sizeof *p->grad);
+    p->fresh = false;
+    param_all_rows(p);
     for (int64_t i = 0, n = shape_count(p->value.shape); i < n; i++)
         p->grad[i] += (float)grad[i];
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "op.h"
+#include "update.h"
 
 static const struct {
     const char *name;
@@ -219,12 +220,18 @@ int param_init(struct param *p, struct arena *arena, const char *name, struct sh
     return 0;
 }
 
+enum { TABLE = 4096 }; /* rows from which on they are watched one by one */
+
 int param_need_grad(struct param *p, struct arena *arena, struct err *err)
 {
     int64_t bytes = shape_count(p->value.shape) * 4;
-    if (!p->grad)
+    bool table = p->value.shape.rank == 2 && p->value.shape.dim[0] >= TABLE;
+    if (!p->grad) {
         p->grad = arena_zalloc(arena, bytes ? bytes : 1);
-    return p->grad
+        p->rows = table ? arena_zalloc(arena, p->value.shape.dim[0]) : NULL;
+        p->fresh = false;
+    }
+    return p->grad && (p->rows || !table)
                ? 0
                : err_set(err, ERR_MEMORY, "no memory for the gradient of %s", p->name);
 }
@@ -253,11 +260,12 @@ void param_release(struct param *p)
 static const struct {
     const char *level;
     const struct kernels *set;
+    const struct updates *updates; /* the same bits at every level */
 } levels[] = {
-    {"v4", &kernels_cpu_v4},
-    {"v3", &kernels_cpu_v3},
-    {"v2", &kernels_cpu_v2},
-    {"ref", &kernels_ref_f32},
+    {"v4", &kernels_cpu_v4, &updates_v4},
+    {"v3", &kernels_cpu_v3, &updates_v3},
+    {"v2", &kernels_cpu_v2, &updates_v2},
+    {"ref", &kernels_ref_f32, &updates_v2},
 };
 enum { LEVELS = sizeof levels / sizeof *levels };
 
@@ -308,4 +316,9 @@ const char *kernels_level(void)
 const struct kernels *kernels_for(enum dtype dtype)
 {
     return dtype == DT_F64 ? &kernels_ref_f64 : levels[level_now()].set;
+}
+
+const struct updates *updates_now(void)
+{
+    return levels[level_now()].updates;
 }

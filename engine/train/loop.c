@@ -121,11 +121,8 @@ static int start(struct loop *lp)
     }
     if (arena_failed(st->arena, &st->err) || register_state(lp))
         return -1;
-    if (st->restore(st)) {
-        lp->optim.step = lp->at.opt_step;
-        for (int64_t k = 0; k < lp->optim.n; k++)
-            param_touch(lp->optim.param[k]);
-    }
+    if (st->restore(st))
+        optimizer_resume(&lp->optim, lp->at.opt_step);
     lp->began = clock_seconds();
     return stage_done(st);
 }
@@ -200,6 +197,7 @@ static int gradients(struct loop *lp, int64_t from, int64_t to, double *loss)
         int64_t n = i + lp->opt->batch < to ? lp->opt->batch : to - i;
         micro_batch(lp, order + i, n, (float)n / (float)(to - from), snap, loss);
     }
+    optimizer_settle(&lp->optim);
     snapshot_params(snap, &lp->optim);
     snapshot_end(snap);
     return stage_done(lp->st);

@@ -1,8 +1,12 @@
 /*
  * AdamW and the rates.
  *
- * Parameters are cut into pieces of a fixed number of elements; a piece is one task of
- * the pool, so sums (the gradient's norm) have one order whatever the threads.
+ * Parameters are cut into pieces of about a fixed number of elements; a piece is one task
+ * of the pool, so sums (the gradient's norm) have one order whatever the threads. All of
+ * it is bound by memory, so nothing is read or written in vain: gradients are not zeroed
+ * but marked (param.fresh); of a long table (an embedding) only rows that hold something
+ * are visited, others merely decay, to the same bits; weights are packed for the next
+ * step's products while they are in cache.
  */
 #include "retort/train.h"
 
@@ -10,7 +14,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PIECE = 1 << 16 };
+#include "../tensor/update.h"
+
+enum { PIECE = 1 << 16, WHOLE = 1 << 21 };
 
 const char *const train_schedules[] = {"linear", "constant", "cosine", NULL};
 const char *const train_optimizers[] = {"adamw", "bert-adam", NULL};
@@ -50,21 +56,50 @@ int optimizer_init(struct optimizer *opt, struct model *model, struct arena *are
 
 struct job {
     struct optimizer *opt;
+    const struct updates *k;
     double lr, scale1, scale2; /* 1 / (1 - b^t) */
     double *sum;               /* per piece: squares of the gradient */
     const double *factor;      /* per parameter: clipping */
+    bool packs;                /* pieces are whole parameters where these are packed */
 };
 
-/* Piece `task` belongs to parameter *k, elements from *begin to *end. */
-static void find_piece(const struct optimizer *opt, int64_t task, int64_t *k,
-                       int64_t *begin, int64_t *end)
+static int64_t count(const struct param *p)
 {
-    for (*k = 0; *k < opt->n; (*k)++) {
-        int64_t n = shape_count(opt->param[*k]->value.shape),
-                pieces = (n + PIECE - 1) / PIECE;
+    return shape_count(p->value.shape);
+}
+
+static int64_t row_length(const struct param *p)
+{
+    return p->rows ? p->value.shape.dim[1] : 1;
+}
+
+/* Rows are not cut where they are watched. */
+static int64_t piece_of(const struct param *p, bool packs)
+{
+    int64_t c = row_length(p), n = count(p);
+
+    if (packs && p->cache && n <= WHOLE)
+        return n;
+    return c >= PIECE ? c : PIECE / (c ? c : 1) * c;
+}
+
+static int64_t pieces_of(const struct param *p, bool packs)
+{
+    int64_t each = piece_of(p, packs);
+
+    return each ? (count(p) + each - 1) / each : 0;
+}
+
+/* Piece `task` belongs to parameter *k, elements from *begin to *end. */
+static void find_piece(const struct job *job, int64_t task, int64_t *k, int64_t *begin,
+                       int64_t *end)
+{
+    for (*k = 0; *k < job->opt->n; (*k)++) {
+        const struct param *p = job->opt->param[*k];
+        int64_t pieces = pieces_of(p, job->packs), each = piece_of(p, job->packs);
         if (task < pieces) {
-            *begin = task * PIECE;
-            *end = *begin + PIECE < n ? *begin + PIECE : n;
+            *begin = task * each;
+            *end = *begin + each < count(p) ? *begin + each : count(p);
             return;
         }
         task -= pieces;
@@ -72,86 +107,134 @@ static void find_piece(const struct optimizer *opt, int64_t task, int64_t *k,
     BUG("piece out of range");
 }
 
-static int64_t count_pieces(const struct optimizer *opt)
+static int64_t count_pieces(const struct optimizer *opt, bool packs)
 {
     int64_t pieces = 0;
 
     for (int64_t k = 0; k < opt->n; k++)
-        pieces += (shape_count(opt->param[k]->value.shape) + PIECE - 1) / PIECE;
+        pieces += pieces_of(opt->param[k], packs);
     return pieces;
 }
 
+/* Of watched rows those with a gradient; else nothing: the parameter is marked. */
 static void zero_piece(void *ctx, int64_t task)
 {
     struct job *job = ctx;
     int64_t k, begin, end;
 
-    find_piece(job->opt, task, &k, &begin, &end);
-    memset(job->opt->param[k]->grad + begin, 0, (size_t)(end - begin) * sizeof(float));
+    find_piece(job, task, &k, &begin, &end);
+    struct param *p = job->opt->param[k];
+    int64_t c = row_length(p);
+    for (int64_t i = begin; p->rows && i < end; i += c) {
+        uint8_t *row = &p->rows[i / c];
+        if (*row & PARAM_ROW_GRAD)
+            memset(p->grad + i, 0, (size_t)c * sizeof(float));
+        *row &= (uint8_t)~PARAM_ROW_GRAD;
+    }
 }
 
 void optimizer_zero_grad(struct optimizer *opt, struct pool *pool)
 {
     struct job job = {.opt = opt};
 
-    pool_run(pool, count_pieces(opt), zero_piece, &job);
+    for (int64_t k = 0; k < opt->n; k++)
+        opt->param[k]->fresh = !opt->param[k]->rows;
+    pool_run(pool, count_pieces(opt, false), zero_piece, &job);
 }
 
-/* Sum of squares in 16 lanes; masked elements do not count. */
+void optimizer_settle(struct optimizer *opt)
+{
+    for (int64_t k = 0; k < opt->n; k++) {
+        struct param *p = opt->param[k];
+        if (p->fresh)
+            memset(p->grad, 0, (size_t)count(p) * sizeof(float));
+        p->fresh = false;
+    }
+}
+
+/* Sum of squares in 16 lanes, in those of each row where rows are watched; masked
+ * elements do not count. */
 static void norm_piece(void *ctx, int64_t task)
 {
     struct job *job = ctx;
     int64_t k, begin, end;
-    double lane[16] = {0}, sum = 0;
+    double lane[UPDATE_LANES] = {0}, sum = 0;
 
-    find_piece(job->opt, task, &k, &begin, &end);
-    float *g = job->opt->param[k]->grad;
-    const uint8_t *mask = job->opt->param[k]->mask;
-    for (int64_t i = begin; mask && i < end; i++)
-        g[i] = mask[i] ? g[i] : 0.0f;
-    for (int64_t i = begin; i + 16 <= end; i += 16)
-        for (int64_t j = 0; j < 16; j++)
-            lane[j] += (double)g[i + j] * (double)g[i + j];
-    for (int64_t i = end - (end - begin) % 16; i < end; i++)
-        lane[0] += (double)g[i] * (double)g[i];
-    for (int j = 0; j < 16; j++)
+    find_piece(job, task, &k, &begin, &end);
+    struct param *p = job->opt->param[k];
+    float *g = p->grad;
+    int64_t c = p->rows ? row_length(p) : end - begin;
+    for (int64_t i = begin; p->mask && i < end; i++)
+        g[i] = p->mask[i] ? g[i] : 0.0f;
+    for (int64_t i = begin; i < end; i += c)
+        if (!p->rows || p->rows[i / c] & PARAM_ROW_GRAD)
+            job->k->squares(lane, g + i, c);
+    for (int j = 0; j < UPDATE_LANES; j++)
         sum += lane[j];
     job->sum[task] = sum;
+}
+
+static struct adamw_step step_of(const struct job *job, int64_t k)
+{
+    const struct adamw *cfg = &job->opt->cfg;
+    double decay = job->opt->param[k]->decay ? job->lr * cfg->weight_decay : 0;
+
+    return (struct adamw_step){.beta1 = (float)cfg->beta1,
+                               .beta2 = (float)cfg->beta2,
+                               .rest1 = (float)(1 - cfg->beta1),
+                               .rest2 = (float)(1 - cfg->beta2),
+                               .clip = (float)job->factor[k],
+                               .step = (float)(job->lr * job->scale1),
+                               .root = (float)sqrt(job->scale2),
+                               .eps = (float)cfg->eps,
+                               .keep = (float)(1 - decay)};
+}
+
+/* A row without gradient and moments only decays; no change is left out. */
+static void update_rows(const struct job *job, const struct adamw_step *step, int64_t k,
+                        int64_t begin, int64_t end)
+{
+    struct param *p = job->opt->param[k];
+    float *w = tensor_f32(&p->value);
+    int64_t c = row_length(p);
+
+    for (int64_t i = begin; i < end; i += c) {
+        if (p->rows[i / c])
+            job->k->adamw(step, w + i, p->grad + i, job->opt->m[k] + i,
+                          job->opt->v[k] + i, c);
+        else if (step->keep < 1 || step->keep > 1)
+            job->k->scale(w + i, step->keep, c);
+    }
 }
 
 static void update_piece(void *ctx, int64_t task)
 {
     struct job *job = ctx;
-    const struct adamw *cfg = &job->opt->cfg;
     int64_t k, begin, end;
 
-    find_piece(job->opt, task, &k, &begin, &end);
+    find_piece(job, task, &k, &begin, &end);
     struct param *p = job->opt->param[k];
-    float *restrict w = tensor_f32(&p->value);
-    const float *restrict g = p->grad;
-    float *restrict m = job->opt->m[k], *restrict v = job->opt->v[k];
-    float b1 = (float)cfg->beta1, b2 = (float)cfg->beta2, c1 = (float)(1 - cfg->beta1),
-          c2 = (float)(1 - cfg->beta2), clip = (float)job->factor[k];
-    float step = (float)(job->lr * job->scale1), root = (float)sqrt(job->scale2),
-          eps = (float)cfg->eps;
-    float keep = (float)(1 - (p->decay ? job->lr * cfg->weight_decay : 0));
-
-    for (int64_t i = begin; i < end; i++) {
-        float gi = g[i] * clip;
-        m[i] = b1 * m[i] + c1 * gi;
-        v[i] = b2 * v[i] + c2 * gi * gi;
-        w[i] = w[i] * keep - step * m[i] / (sqrtf(v[i]) * root + eps);
-    }
+    struct adamw_step step = step_of(job, k);
+    float *w = tensor_f32(&p->value);
+    if (p->rows)
+        update_rows(job, &step, k, begin, end);
+    else
+        job->k->adamw(&step, w + begin, p->grad + begin, job->opt->m[k] + begin,
+                      job->opt->v[k] + begin, end - begin);
     for (int64_t i = begin; p->mask && i < end; i++)
         w[i] = p->mask[i] ? w[i] : 0.0f;
+    if (end - begin == count(p)) {
+        param_touch(p);
+        param_repack(p);
+    }
 }
 
 /* ---- the update ---- */
 
 static double clip_factor(double norm, double limit)
 {
-    return norm > limit ? limit / (norm + 1e-6)
-                        : 1.0; /* torch.nn.utils.clip_grad_norm_ */
+    /* torch.nn.utils.clip_grad_norm_ */
+    return norm > limit ? limit / (norm + 1e-6) : 1.0;
 }
 
 /* Norms of all parameters from their pieces, the global norm; factors by the kind of
@@ -162,7 +245,7 @@ static double clip(struct optimizer *opt, const double *sum, double *factor)
     int64_t piece = 0;
 
     for (int64_t k = 0; k < opt->n; k++) {
-        int64_t n = (shape_count(opt->param[k]->value.shape) + PIECE - 1) / PIECE;
+        int64_t n = pieces_of(opt->param[k], false);
         double own = 0;
         for (int64_t i = 0; i < n; i++)
             own += sum[piece++];
@@ -177,14 +260,15 @@ static double clip(struct optimizer *opt, const double *sum, double *factor)
 
 double optimizer_update(struct optimizer *opt, double lr, struct pool *pool)
 {
-    int64_t pieces = count_pieces(opt);
-    struct job job = {.opt = opt, .lr = lr, .scale1 = 1, .scale2 = 1};
+    int64_t pieces = count_pieces(opt, false);
+    struct job job = {.opt = opt, .k = updates_now(), .lr = lr, .scale1 = 1, .scale2 = 1};
     struct err err = ERR_INIT;
     double *buf = mem_new(pieces + opt->n + 1, sizeof *buf, &err);
     double norm;
 
     if (!buf)
         return (double)NAN;
+    optimizer_settle(opt);
     job.sum = buf;
     job.factor = buf + pieces;
     pool_run(pool, pieces, norm_piece, &job);
@@ -195,12 +279,38 @@ double optimizer_update(struct optimizer *opt, double lr, struct pool *pool)
             job.scale1 = 1 / (1 - pow(opt->cfg.beta1, (double)opt->step));
             job.scale2 = 1 / (1 - pow(opt->cfg.beta2, (double)opt->step));
         }
-        pool_run(pool, pieces, update_piece, &job);
+        job.packs = true;
+        pool_run(pool, count_pieces(opt, true), update_piece, &job);
         for (int64_t k = 0; k < opt->n; k++)
-            param_touch(opt->param[k]);
+            if (pieces_of(opt->param[k], true) != 1)
+                param_touch(opt->param[k]);
     }
     free(buf);
     return norm;
+}
+
+/* Moments are 0 in rows that no gradient ever met; minus zero counts as something. */
+static bool row_is_zero(const float *x, int64_t n)
+{
+    static const float zeros[64];
+
+    for (int64_t i = 0; i < n; i += 64)
+        if (memcmp(x + i, zeros, (size_t)(n - i < 64 ? n - i : 64) * sizeof *x))
+            return false;
+    return true;
+}
+
+void optimizer_resume(struct optimizer *opt, int64_t step)
+{
+    opt->step = step;
+    for (int64_t k = 0; k < opt->n; k++) {
+        struct param *p = opt->param[k];
+        int64_t c = row_length(p);
+        for (int64_t i = 0; p->rows && i < count(p); i += c)
+            if (!row_is_zero(opt->m[k] + i, c) || !row_is_zero(opt->v[k] + i, c))
+                p->rows[i / c] |= PARAM_ROW_MOMENTS;
+        param_touch(p);
+    }
 }
 
 double schedule_lr(enum schedule kind, double lr, int64_t step, int64_t warmup,

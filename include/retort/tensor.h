@@ -87,7 +87,9 @@ struct param {
     const char
         *name; /* as in Hugging Face: bert.encoder.layer.0.attention.self.query.weight */
     struct tensor value;
-    float *grad;   /* NULL until param_need_grad; zeroed by optimizer_zero_grad */
+    float *grad;   /* NULL until param_need_grad; see also fresh */
+    bool fresh;    /* grad counts as 0 whatever it holds; the first to add sets it */
+    uint8_t *rows; /* of a long table: PARAM_ROW_* of each row; NULL: not kept */
     uint8_t *mask; /* NULL: dense */
     bool frozen;   /* no gradient, no update */
     bool decay;    /* weight decay applies: not for biases and LayerNorm */
@@ -99,11 +101,17 @@ struct param {
     void *cache;      /* such a copy, owned by the kernels (param_release frees it) */
 };
 
+/* What a row of a long table may hold besides zeros: of an embedding most rows are not
+ * met in a step, many never. */
+enum { PARAM_ROW_GRAD = 1, PARAM_ROW_MOMENTS = 2 };
+
 /* Sets value in `arena` (zeroed). */
 int param_init(struct param *p, struct arena *arena, const char *name, struct shape shape,
                struct err *err);
 int param_need_grad(struct param *p, struct arena *arena, struct err *err);
 void param_touch(struct param *p); /* value was changed: version, changed */
+/* Brings the packed copies that are there up to the value; from any thread. */
+void param_repack(struct param *p);
 void param_apply_mask(struct param *p);
 void param_release(struct param *p); /* the caches; value and grad belong to the arena */
 

@@ -41,7 +41,12 @@ struct optimizer {
  * `arena`. */
 int optimizer_init(struct optimizer *opt, struct model *model, struct arena *arena,
                    struct err *err);
+/* Gradients count as 0 from here on; their memory is set by the first who adds to it, so
+ * between the two it must not be read: optimizer_settle sets what nobody added to. */
 void optimizer_zero_grad(struct optimizer *opt, struct pool *pool);
+void optimizer_settle(struct optimizer *opt);
+/* Weights and moments were read from a checkpoint made after update `step`. */
+void optimizer_resume(struct optimizer *opt, int64_t step);
 /* One update at rate `lr`. Returns the global norm of the gradient before clipping (fixed
  * order of summation, in double). A norm that is not finite changes nothing and comes
  * back as it is. */

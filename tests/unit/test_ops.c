@@ -173,6 +173,8 @@ static void setup(struct fixture *f, enum dtype dtype, struct pool *pool)
 static void teardown(struct fixture *f)
 {
     tape_free(f->tape);
+    for (int i = 0; i < 4; i++)
+        param_release(&f->p[i]);
     arena_free(f->arena);
 }
 
@@ -284,6 +286,7 @@ static void layer(float *y, float *grad, int threads, int64_t n, enum dtype comp
     }
     tape_free(tape);
     pool_free(pool);
+    param_release(&w);
     arena_free(arena);
 }
 
