@@ -27,12 +27,18 @@ picture() { # DECLARATION TEXT [OPTION...]
     decl=$1 text=$2
     shift 2
     "$retort" plot "$dir/$decl.json" --spec "$spec" --out "$pictures/$decl" "$@" > /dev/null || echo "$decl" >> "$problems"
-    rm -f "$pictures/$decl.svg" "$pictures/$decl.pdf"
+    rm -f "$pictures/$decl.svg" "$pictures/$decl.pdf" "$pictures/$decl.gp" "$pictures/$decl.dat"
     printf '![%s](%s/%s.png)\n\n' "$text" "$(basename "$pictures")" "$decl"
 }
 
 settings=
-for s in "$@"; do [ "$s" = --set ] || settings="$settings --set '$s'"; done
+for s in "$@"; do
+    case $s in
+    --set) ;;
+    *.model=*) settings="$settings --set ${s%%=*}=FOLDER" ;;
+    *) settings="$settings --set '$s'" ;;
+    esac
+done
 
 {
 cat <<END_OF_TEXT
@@ -43,12 +49,12 @@ The experiments of Michel, Levy & Neubig 2019 (arXiv 1905.10650), by \`$spec\`. 
 
 ## How this was made
 
-    $retort run $spec$settings
+    retort run $spec$settings
     tools/results.sh $spec $page$settings
 
-$(date -u +%Y-%m-%d), $("$retort" version | head -n 1), on $(sed -n 's/^model name[^:]*: *//p' /proc/cpuinfo | head -n 1), $(nproc) threads.
-Every cell tells mean ± standard deviation over the seeds and their number. The curves are scored on dev; orders are
-made from examples of train alone.
+$(date -u +%Y-%m-%d), $("$retort" version | head -n 1), revision $(git rev-parse --short=10 HEAD 2> /dev/null || echo unknown),
+on $(sed -n 's/^model name[^:]*: *//p' /proc/cpuinfo | head -n 1) with $(nproc) threads. The curves are scored on dev; orders are made from examples
+of train alone.
 
 ## Pruning curves
 
@@ -59,6 +65,10 @@ heads, and by chance.
 END_OF_TEXT
 table "$task.curve" "$@"
 picture "$task.curve" "score by the share of heads that is masked" "$@"
+if [ -e "$dir/$task.accuracy.json" ]; then
+    table "$task.accuracy" "$@"
+    picture "$task.accuracy" "accuracy by the share of heads that is masked" "$@"
+fi
 cat <<END_OF_TEXT
 ## One head at a time
 
@@ -68,14 +78,14 @@ END_OF_TEXT
 table ablation "$@"
 picture ablation "points lost when one head is masked" "$@"
 cat <<END_OF_TEXT
-The same heads on other data: correlation of these scores with those on 400 examples of train.
+The same heads on other data: correlation of these scores with those on 300 examples of train.
 
 END_OF_TEXT
 table correlation "$@"
 cat <<END_OF_TEXT
 ## All heads but one
 
-Each layer keeps the head that does best alone on 400 examples of train; what that loses on dev.
+Each layer keeps the head that does best alone on 300 examples of train; what that loses on dev.
 
 END_OF_TEXT
 table but-one "$@"

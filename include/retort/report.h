@@ -21,9 +21,10 @@ struct observation {
     const char *const *var;   /* "pruned.ratio" */
     const char *const *value; /* canonical JSON */
     uint64_t seed;
-    double x;           /* NaN: the run or its metric is not there */
+    double x;           /* NaN: the run or its metric is not there, or `undefined` */
     const char *run_id; /* NULL if there is no run */
     bool stale; /* of a run that the spec no longer asks for, or of another env_class */
+    bool undefined; /* the run says "not a number" (a correlation with a constant) */
 };
 
 /* Those of a plan's sealed runs. Freed by observations_release. */
@@ -105,9 +106,10 @@ int table_fill(struct table *t, const struct observation *obs, int64_t n,
 
 enum cell_state {
     CELL_OK,
-    CELL_MISSING, /* no value at all */
-    CELL_PARTIAL, /* some seeds are missing */
-    CELL_STALE,   /* some value is stale */
+    CELL_MISSING,   /* no value at all */
+    CELL_PARTIAL,   /* some seeds are missing */
+    CELL_STALE,     /* some value is stale */
+    CELL_UNDEFINED, /* the runs are there, and none gives a number */
 };
 struct table_cell {
     enum cell_state state;
@@ -129,8 +131,9 @@ int64_t table_problems(const struct table *t);
 
 enum table_format { TABLE_MD, TABLE_LATEX, TABLE_CSV, TABLE_JSON };
 int table_format_parse(enum table_format *out, const char *name, struct err *err);
-/* md and latex: a grid of mean ± std with n, the paper's number and the difference. csv:
- * a row for each cell. json: all of it, with the ids of the runs. */
+/* md and latex: a grid of mean ± std, the paper's number and the difference; n is told
+ * once, and in cells that have another. csv: a row for each cell. json: all of it, with
+ * the ids of the runs. */
 int table_print(const struct table *t, enum table_format format, struct strbuf *out,
                 struct err *err);
 
@@ -174,7 +177,8 @@ int table_plot(const struct table *t, const char *base, struct err *err);
 /* ---- difference of two runs ---- */
 
 struct diff_options {
-    bool tensors; /* look into arrays: the first element that differs, how many, by how much */
+    bool tensors; /* look into arrays: the first element that differs, how many, by how
+                     much */
     bool json;    /* one object with an array for each section, instead of text */
 };
 /* Appends the sections spec, pins, metrics (and tensors) to `out`; *same is about

@@ -20,6 +20,7 @@
 #include "order.h"
 #include "retort/method.h"
 #include "retort/stats.h"
+#include "retort/train.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -33,7 +34,7 @@ static const char *const tests[] = {"mcnemar", "t", NULL};
 struct options {
     const char *split, *report_split, *metric;
     int64_t max_len, doc_stride, min_heads;
-    int mode, test;
+    int mode, test, dtype;
     double level, step;
 };
 
@@ -48,6 +49,7 @@ static const struct option options[] = {
     {"test", OPT_ENUM, "\"mcnemar\"", 0, 0, tests, NULL, "paired test over examples: McNemar's exact test or Student's t of right and wrong; t of the losses where there are no classes", offsetof(struct options, test)},
     {"level", OPT_REAL, "0.01", 0, 1, NULL, NULL, "p below which a difference is counted as significant", offsetof(struct options, level)},
     {"step", OPT_REAL, "0", 0, 1, NULL, NULL, "mode one: share of all heads that is masked between two scorings (an iterative order); 0: one scoring", offsetof(struct options, step)},
+    {"dtype", OPT_ENUM, "\"f32\"", 0, 0, train_dtypes, NULL, "type of matrix products", offsetof(struct options, dtype)},
     {"min_heads", OPT_INT, "0", 0, HF_HEADS_MAX, NULL, "heads", "with step: heads that every layer keeps while others go", offsetof(struct options, min_heads)},
     OPTION_END,
 };
@@ -348,7 +350,7 @@ static int run(struct stage *st)
     a.m = stage_model(st, "model", stage_task(st));
     a.data = stage_data(st, a.m, o->split, o->max_len, o->doc_stride);
     report = stage_data(st, a.m, o->report_split, o->max_len, o->doc_stride);
-    a.tape = stage_tape(st, DT_F32);
+    a.tape = stage_tape(st, o->dtype == 1 ? DT_BF16 : DT_F32);
     a.base = predict(&a, a.data);
     struct head_rounds rounds = {
         st, a.m, "/scores/ablation", o->step, o->min_heads, ablate_all, &a};

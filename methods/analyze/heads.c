@@ -15,6 +15,7 @@
  */
 #include "order.h"
 #include "retort/method.h"
+#include "retort/train.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -25,7 +26,7 @@ static const char *const granularities[] = {"sample", "position", "batch", NULL}
 struct options {
     const char *split;
     int64_t max_len, doc_stride, batch, min_heads;
-    int absolute;
+    int absolute, dtype;
     bool norm;
     double step;
 };
@@ -39,6 +40,7 @@ static const struct option options[] = {
     {"absolute", OPT_ENUM, "\"sample\"", 0, 0, granularities, NULL, "what the absolute value is taken of: the gradient of a sample (the paper), of a position (its code), of a batch", offsetof(struct options, absolute)},
     {"norm", OPT_BOOL, "true", 0, 0, NULL, NULL, "divide by the l2 norm of the layer", offsetof(struct options, norm)},
     {"step", OPT_REAL, "0", 0, 1, NULL, NULL, "share of all heads that is masked between two scorings (an iterative order); 0: one scoring", offsetof(struct options, step)},
+    {"dtype", OPT_ENUM, "\"f32\"", 0, 0, train_dtypes, NULL, "type of matrix products", offsetof(struct options, dtype)},
     {"min_heads", OPT_INT, "0", 0, HF_HEADS_MAX, NULL, "heads", "with step: heads that every layer keeps while others go", offsetof(struct options, min_heads)},
     OPTION_END,
 };
@@ -190,7 +192,7 @@ static int run(struct stage *st)
         st, s.m, "/scores/importance", o->step, o->min_heads, score_all, &s};
 
     s.data = stage_data(st, s.m, o->split, o->max_len, o->doc_stride);
-    s.tape = stage_tape(st, DT_F32);
+    s.tape = stage_tape(st, o->dtype == 1 ? DT_BF16 : DT_F32);
     if (stage_failed(st))
         return -1;
     if (s.data->n == 0)

@@ -127,6 +127,7 @@ static int add_element(struct observer *o, struct observation x, const struct re
     x.var = var;
     x.value = value;
     x.x = r->x[i];
+    x.undefined = isnan(x.x);
     return arena_failed(arena, o->err) ? -1 : add_observation(o, &x);
 }
 
@@ -148,8 +149,10 @@ static int observe_point(struct observer *o, const struct point *pt, int64_t job
 
     if (!r)
         return -1;
-    if (r->rank == 0 && r->n == 1)
+    if (r->rank == 0 && r->n == 1) {
         x.x = *r->x;
+        x.undefined = isnan(x.x);
+    }
     if (r->rank == 0)
         return add_observation(o, &x);
     for (int64_t i = 0; i < r->n; i++)

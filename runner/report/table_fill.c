@@ -152,7 +152,7 @@ static int cell_add(struct table *t, struct table_cell *cell, const char **seed_
         counted = o->run_id && same(cell->run[i], id);
     if (o->stale)
         cell->state = CELL_STALE;
-    if (counted)
+    if (counted || o->undefined)
         return 0;
     cell->run[cell->n] = arena_strdup(t->arena, id);
     cell->x[cell->n++] = o->x * scale;
@@ -185,7 +185,7 @@ static int fill_cell(struct table *t, const struct item *r, const struct item *c
         return -1;
     cell->state = CELL_OK;
     for (int64_t i = 0; i < n; i++) {
-        if (isnan(obs[i].x) || !seed_wanted(t, obs[i].seed) ||
+        if ((isnan(obs[i].x) && !obs[i].undefined) || !seed_wanted(t, obs[i].seed) ||
             !cell_takes(t, r, c, metric, &obs[i]))
             continue;
         if (cell_add(t, cell, seed_run, &obs[i], r, c, err))
@@ -195,7 +195,7 @@ static int fill_cell(struct table *t, const struct item *r, const struct item *c
         found += seed_run[s] != NULL;
     cell->wanted = t->n_seeds;
     if (cell->n == 0)
-        cell->state = CELL_MISSING;
+        cell->state = found ? CELL_UNDEFINED : CELL_MISSING;
     else if (found < t->n_seeds && cell->state == CELL_OK)
         cell->state = CELL_PARTIAL;
     cell->mean = stats_mean(cell->x, cell->n);
@@ -238,7 +238,8 @@ int64_t table_problems(const struct table *t)
 {
     int64_t bad = 0;
     for (int64_t i = 0; i < t->rows.n * t->cols.n; i++)
-        bad += !t->cell || t->cell[i].state != CELL_OK;
+        bad += !t->cell ||
+               (t->cell[i].state != CELL_OK && t->cell[i].state != CELL_UNDEFINED);
     /* No cell at all is no answer either. */
     return t->rows.n * t->cols.n == 0 ? 1 : bad;
 }

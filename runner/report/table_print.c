@@ -12,7 +12,8 @@
 #include "retort/json.h"
 #include "table_impl.h"
 
-static const char *const state_names[] = {"ok", "missing", "partial", "stale"};
+static const char *const state_names[] = {"ok", "missing", "partial", "stale",
+                                          "undefined"};
 
 int table_format_parse(enum table_format *out, const char *name, struct err *err)
 {
@@ -82,11 +83,21 @@ static void put_fixed(struct strbuf *out, int digits, double x)
     strbuf_puts(out, strcmp(buf, zero) == 0 ? buf + 1 : buf);
 }
 
+/* Runs of a cell, where nothing is missing: the number that is not told in each cell. */
+static int64_t usual_n(const struct table *t)
+{
+    int64_t most = 0;
+
+    for (int64_t i = 0; i < t->rows.n * t->cols.n; i++)
+        most = t->cell[i].n > most ? t->cell[i].n : most;
+    return most;
+}
+
 static void put_cell(struct strbuf *out, const struct table *t,
                      const struct table_cell *c, bool latex)
 {
-    if (c->state == CELL_MISSING) {
-        strbuf_puts(out, "missing");
+    if (c->n == 0) {
+        strbuf_puts(out, state_names[c->state]);
         return;
     }
     put_fixed(out, t->digits, c->mean);
@@ -94,7 +105,8 @@ static void put_cell(struct strbuf *out, const struct table *t,
         strbuf_puts(out, latex ? " $\\pm$ " : " ± ");
         put_fixed(out, t->digits, c->std);
     }
-    strbuf_printf(out, " (%lld)", (long long)c->n);
+    if (c->n != usual_n(t))
+        strbuf_printf(out, " (%lld)", (long long)c->n);
     if (c->marked)
         strbuf_puts(out, c->marked == c->n ? (latex ? "$^{\\dagger}$" : "†")
                                            : (latex ? "$^{(\\dagger)}$" : "(†)"));
@@ -149,6 +161,22 @@ static void put_row(struct strbuf *out, const struct table *t, int64_t row, bool
     }
 }
 
+/* "mean ± std of 3 runs", and that some cells tell another number. */
+static void put_count(struct strbuf *out, const struct table *t, bool latex)
+{
+    int64_t n = usual_n(t);
+    bool all = true;
+
+    for (int64_t i = 0; i < t->rows.n * t->cols.n; i++)
+        all = all && (t->cell[i].n == n || t->cell[i].n == 0);
+    if (n == 1)
+        strbuf_puts(out, "one run");
+    else
+        strbuf_printf(out, "mean %s std of %lld runs", latex ? "$\\pm$" : "±",
+                      (long long)n);
+    strbuf_puts(out, all ? "" : " (or the number told)");
+}
+
 static void put_mark(struct strbuf *out, const struct table *t, bool latex)
 {
     const char *name = t->mark ? strrchr(t->mark, '/') : NULL;
@@ -166,12 +194,12 @@ static void put_mark(struct strbuf *out, const struct table *t, bool latex)
 /* What the numbers are, and what the marks that occur mean. */
 static void put_legend(struct strbuf *out, const struct table *t, bool latex)
 {
-    int64_t count[4] = {0};
+    int64_t count[5] = {0};
     for (int64_t i = 0; i < t->rows.n * t->cols.n; i++)
         count[t->cell[i].state]++;
-    strbuf_puts(out, latex ? "mean $\\pm$ std (n runs)" : "mean ± std (n runs)");
+    put_count(out, t, latex);
     if (t->metric) {
-        strbuf_puts(out, " of ");
+        strbuf_puts(out, ": ");
         put_text(out, latex, t->metric);
     }
     if (t->unit) {
@@ -191,6 +219,9 @@ static void put_legend(struct strbuf *out, const struct table *t, bool latex)
     put_mark(out, t, latex);
     if (count[CELL_MISSING])
         strbuf_printf(out, " missing: no run (%lld).", (long long)count[CELL_MISSING]);
+    if (count[CELL_UNDEFINED])
+        strbuf_printf(out, " undefined: the runs give no number (%lld).",
+                      (long long)count[CELL_UNDEFINED]);
     if (count[CELL_PARTIAL])
         strbuf_printf(out, " %s: some seeds are missing (%lld).",
                       latex ? "$^{*}$" : "\\*", (long long)count[CELL_PARTIAL]);

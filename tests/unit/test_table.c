@@ -42,6 +42,7 @@ static void invent(struct observation *obs)
                                       0.9 - 0.02 * (1 + 4 * arm) * ratio * ratio +
                                           0.01 * (1 + arm * ratio) * (seed - 2),
                                       store[i][1],
+                                      false,
                                       false};
     }
 }
@@ -91,8 +92,8 @@ static void missing_partial_and_stale_cells_are_marked(void **state)
     assert_int_equal(table_cell(t, 0, 2)->state, CELL_STALE);
     assert_int_equal(table_problems(t), 3);
     assert_ok(table_print(t, TABLE_MD, &out, &err), &err);
-    assert_non_null(strstr(
-        out.text, "| importance | missing | 88.0 ± 1.4 (2)\\* | 82.0 ± 1.0 (3)! |"));
+    assert_non_null(
+        strstr(out.text, "| importance | missing | 88.0 ± 1.4 (2)\\* | 82.0 ± 1.0! |"));
     strbuf_release(&out);
     table_free(t);
 }
@@ -175,7 +176,7 @@ static void the_papers_figures_stand_beside(void **state)
     assert_non_null(strstr(out.text, "| difference | -1.0 | +2.0 | -2.0 | – |"));
     strbuf_clear(&out);
     assert_ok(table_print(t, TABLE_LATEX, &out, &err), &err);
-    assert_non_null(strstr(out.text, "random\\_order & 90.0 $\\pm$ 1.0 (3)"));
+    assert_non_null(strstr(out.text, "random\\_order & 90.0 $\\pm$ 1.0"));
     assert_non_null(strstr(out.text, "Invented \\& tried"));
     strbuf_clear(&out);
     assert_ok(table_print(t, TABLE_CSV, &out, &err), &err);
@@ -268,11 +269,30 @@ static void an_array_is_a_table_and_small_p_values_get_a_dagger(void **state)
     assert_int_equal(table_cell(t, 1, 1)->marked, 1);
     assert_ok(table_print(t, TABLE_MD, &out, &err), &err);
     assert_non_null(strstr(strbuf_text(&out), "| layer / head | 0 | 1 |"));
-    assert_non_null(
-        strstr(strbuf_text(&out), "| 0 | 10.0 ± 0.0 (2)† | -2.0 ± 0.0 (2) |"));
-    assert_non_null(
-        strstr(strbuf_text(&out), "| 1 | 0.0 ± 0.0 (2) | 3.0 ± 0.0 (2)(†) |"));
+    assert_non_null(strstr(strbuf_text(&out), "| 0 | 10.0 ± 0.0† | -2.0 ± 0.0 |"));
+    assert_non_null(strstr(strbuf_text(&out), "| 1 | 0.0 ± 0.0 | 3.0 ± 0.0(†) |"));
     assert_non_null(strstr(strbuf_text(&out), "†: p_value < 0.015 in every run"));
+    strbuf_release(&out);
+    table_free(t);
+}
+
+static void what_is_not_a_number_is_undefined_and_not_missing(void **state)
+{
+    (void)state;
+    struct err err = ERR_INIT;
+    struct observation obs[ROWS];
+    struct strbuf out = STRBUF_INIT;
+    invent(obs);
+    for (int i = 0; i < 3; i++) {
+        obs[i].x = (double)NAN;
+        obs[i].undefined = true;
+    }
+    struct table *t = filled(obs, ROWS, "", ".");
+    assert_int_equal(table_cell(t, 0, 0)->state, CELL_UNDEFINED);
+    assert_int_equal(table_problems(t), 0);
+    assert_ok(table_print(t, TABLE_MD, &out, &err), &err);
+    assert_non_null(strstr(strbuf_text(&out), "| importance | undefined |"));
+    assert_non_null(strstr(strbuf_text(&out), "mean ± std of 3 runs: acc"));
     strbuf_release(&out);
     table_free(t);
 }
@@ -342,6 +362,7 @@ int main(void)
         cmocka_unit_test(the_papers_figures_stand_beside),
         cmocka_unit_test(a_plot_is_written_with_its_script),
         cmocka_unit_test(an_array_is_a_table_and_small_p_values_get_a_dagger),
+        cmocka_unit_test(what_is_not_a_number_is_undefined_and_not_missing),
         cmocka_unit_test(a_map_is_drawn),
         cmocka_unit_test(a_band_ends_at_the_metrics_bounds),
     };
