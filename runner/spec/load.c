@@ -176,7 +176,8 @@ static struct node *set_node(struct spec *sp, const char *value, const char *nam
         if (!strbuf_failed(&sb, &sp->err))
             doc = json_parse(strbuf_text(&sb), (int64_t)sb.len, name, sp->diags);
     }
-    if (doc && !spec_keep(sp, doc, name, sp->dir, true))
+    /* A path that a person types is relative to where they are. */
+    if (doc && !spec_keep(sp, doc, name, ".", true))
         node = node_from_json(sp, json_root(doc), sp->source[sp->n_sources - 1]);
     strbuf_release(&sb);
     diags_free(quiet);
