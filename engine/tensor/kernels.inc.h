@@ -93,11 +93,12 @@ static void FN(unary)(enum unary what, void *y, const void *x, int64_t n)
             to[i] = (REAL)TANH((ACC)from[i]);
 }
 
-static void FN(unary_back)(enum unary what, void *dx, const void *x, const void *y,
-                           const void *dy, int64_t n, bool fresh)
+/* With `fresh` known where it is called: a store that may or may not add would keep the
+ * loops from vectorising. */
+static inline void FN(unary_slope)(enum unary what, REAL *restrict to,
+                                   const REAL *restrict v, const REAL *restrict out,
+                                   const REAL *restrict g, int64_t n, const bool fresh)
 {
-    REAL *restrict to = dx;
-    const REAL *restrict v = x, *restrict out = y, *restrict g = dy;
     if (what == UNARY_GELU)
         for (int64_t i = 0; i < n; i++) {
             ACC a = (ACC)v[i];
@@ -115,6 +116,15 @@ static void FN(unary_back)(enum unary what, void *dx, const void *x, const void 
             REAL d = (REAL)((ACC)g[i] * (1 - (ACC)out[i] * (ACC)out[i]));
             to[i] = fresh ? d : to[i] + d;
         }
+}
+
+static void FN(unary_back)(enum unary what, void *dx, const void *x, const void *y,
+                           const void *dy, int64_t n, bool fresh)
+{
+    if (fresh)
+        FN(unary_slope)(what, dx, x, y, dy, n, true);
+    else
+        FN(unary_slope)(what, dx, x, y, dy, n, false);
 }
 
 static void FN(colsum)(void *dst, const void *x, const void *w, int64_t rows, int64_t c,
