@@ -90,6 +90,11 @@ struct kernels {
     void (*softmax)(void *y, const void *x, int64_t rows, int64_t c, bool log);
     void (*softmax_back)(void *dx, const void *y, const void *dy, int64_t rows, int64_t c,
                          bool log);
+    /* one row: its largest value and the sum of exp(x - top) */
+    void (*exp_sum)(const void *x, int64_t n, double *top, double *sum);
+    /* one row: dx = factor exp(x - top), or += ; dx may be x */
+    void (*exp_scaled)(void *dx, const void *x, int64_t n, double top, double factor,
+                       bool fresh);
     /* bits[i / 16] gets bit i % 16 set where element i < n of a row is kept; two elements
      * a draw, the first draw being the one after `state` */
     void (*draw)(uint16_t *bits, const struct skips *by, u128 state, int64_t n,

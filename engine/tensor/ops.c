@@ -52,10 +52,10 @@ const struct op op_table[OP_COUNT] = {
     [OP_TAKE_ROWS] = {"take_rows", 1, gather_back},
     [OP_DROPOUT] = {"dropout", 1, dropout_back},
     [OP_ATTENTION] = {"attention", 3, attention_back},
-    [OP_CROSS_ENTROPY] = {"cross_entropy", 1, cross_entropy_back},
+    [OP_CROSS_ENTROPY] = {"cross_entropy", 2, cross_entropy_back},
     [OP_SQUARED_ERROR] = {"squared_error", 1, squared_error_back},
-    [OP_SEGMENT_CE] = {"segment_cross_entropy", 1, segment_back},
-    [OP_LINEAR_CE] = {"linear_cross_entropy", 2, linear_ce_back},
+    [OP_SEGMENT_CE] = {"segment_cross_entropy", 2, segment_back},
+    [OP_LINEAR_CE] = {"linear_cross_entropy", 3, linear_ce_back},
     [OP_TAKE_COLUMN] = {"take_column", 1, take_column_back},
 };
 

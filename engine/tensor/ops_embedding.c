@@ -3,6 +3,15 @@
  */
 #include "ops_shared.h"
 
+static void gather_task(void *ctx, int64_t task)
+{
+    struct job *j = ctx;
+    const int32_t *id = j->y;
+    for (int64_t r = task * ROWS; r < min64(j->n, (task + 1) * ROWS); r++)
+        memcpy(at(j->to, j->k, r * j->c), at(j->x, j->k, id[r] * j->c),
+               (size_t)(j->c * dtype_bytes(j->k->dtype)));
+}
+
 /* Rows `index` of x; for embeddings and take_rows alike. */
 static struct tensor *gather(struct tape *tape, int op, struct tensor *x,
                              const struct tensor *index)
@@ -27,9 +36,9 @@ static struct tensor *gather(struct tape *tape, int op, struct tensor *x,
             return NULL;
         }
         attr[r] = id[r];
-        memcpy(at(y->data, k, r * c), at(x->data, k, id[r] * c),
-               (size_t)(c * dtype_bytes(k->dtype)));
     }
+    op_run(tape, tasks_of(m, ROWS), gather_task,
+           &(struct job){.k = k, .n = m, .c = c, .y = attr, .x = x->data, .to = y->data});
     return tape_record(tape, &op_table[op], y, attr, x, NULL, NULL, NULL);
 }
 

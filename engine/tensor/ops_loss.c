@@ -23,21 +23,10 @@ static struct tensor *mean_loss(struct tape *tape, const double *loss, int64_t n
     return y;
 }
 
-/* log sum exp of n values with stride 1 */
-static double log_sum_exp(const void *x, const struct kernels *k, int64_t n)
-{
-    double top = -(double)INFINITY, sum = 0;
-    for (int64_t i = 0; i < n; i++)
-        top = fmax(top, get(x, k, i));
-    for (int64_t i = 0; i < n; i++)
-        sum += exp(get(x, k, i) - top);
-    return top + log(sum);
-}
-
 struct classes {
     int64_t n, counted;
     int32_t *label;
-    double *lse, *loss;
+    double *loss, *top, *sum; /* of each row; those of its exponentials */
 };
 
 /* Checked copies of the labels. NULL fails the tape. */
@@ -46,8 +35,8 @@ static struct classes *classes_new(struct tape *tape, const struct tensor *label
 {
     struct classes *a = tape_alloc(tape, 1, sizeof *a);
     int32_t *label = tape_alloc(tape, n, sizeof *label);
-    double *lse = tape_alloc(tape, 2 * n, sizeof *lse);
-    if (!a || !label || !lse)
+    double *loss = tape_alloc(tape, 3 * n, sizeof *loss);
+    if (!a || !label || !loss)
         return NULL;
     if (labels->dtype != DT_I32 || shape_count(labels->shape) != n) {
         tape_fail(tape, ERR_INPUT,
@@ -55,7 +44,7 @@ static struct classes *classes_new(struct tape *tape, const struct tensor *label
                   (long long)n);
         return NULL;
     }
-    *a = (struct classes){n, 0, label, lse, lse + n};
+    *a = (struct classes){n, 0, label, loss, loss + n, loss + 2 * n};
     for (int64_t i = 0; i < n; i++) {
         label[i] = ((const int32_t *)labels->data)[i];
         a->counted += label[i] >= 0;
@@ -69,29 +58,62 @@ static struct classes *classes_new(struct tape *tape, const struct tensor *label
     return a;
 }
 
-static void classes_rows(struct classes *a, const struct kernels *k, const void *logits,
-                         int64_t r0, int64_t r1, int64_t v)
+/* Rows r0 .. r1 - 1 of v logits, and for the backward pass their gradients g (softmax -
+ * one hot). */
+struct class_run {
+    const struct kernels *k;
+    struct classes *a;
+    const void *logits;
+    void *dx;
+    int64_t r0, r1, v, each; /* rows of a task */
+    double g;
+    bool fresh;
+};
+
+static void class_row(const struct class_run *run, int64_t r)
 {
-    for (int64_t r = r0; r < r1; r++) {
-        const void *row = at(logits, k, (r - r0) * v);
-        a->lse[r] = a->loss[r] = 0;
-        if (a->label[r] < 0)
-            continue;
-        a->lse[r] = log_sum_exp(row, k, v);
-        a->loss[r] = a->lse[r] - get(row, k, a->label[r]);
+    const struct kernels *k = run->k;
+    struct classes *a = run->a;
+    const void *row = at(run->logits, k, (r - run->r0) * run->v);
+    a->loss[r] = 0;
+    if (a->label[r] < 0)
+        return;
+    k->exp_sum(row, run->v, &a->top[r], &a->sum[r]);
+    a->loss[r] = a->top[r] + log(a->sum[r]) - get(row, k, a->label[r]);
+}
+
+static void class_row_back(const struct class_run *run, int64_t r)
+{
+    const struct kernels *k = run->k;
+    const struct classes *a = run->a;
+    int64_t from = (r - run->r0) * run->v;
+    void *dx = at(run->dx, k, from);
+    if (a->label[r] >= 0) {
+        k->exp_scaled(dx, at(run->logits, k, from), run->v, a->top[r], run->g / a->sum[r],
+                      run->fresh);
+        bump(dx, k, a->label[r], -run->g);
+    } else if (run->fresh) {
+        memset(dx, 0, (size_t)(run->v * dtype_bytes(k->dtype)));
     }
 }
 
-/* to += g (softmax - one hot) */
-static void classes_back(const struct classes *a, const struct kernels *k,
-                         const void *logits, void *to, int64_t r0, int64_t r1, int64_t v,
-                         double g)
+static void class_task(void *ctx, int64_t task)
 {
-    for (int64_t r = r0; r < r1; r++)
-        for (int64_t i = 0; a->label[r] >= 0 && i < v; i++) {
-            double p = exp(get(logits, k, (r - r0) * v + i) - a->lse[r]);
-            bump(to, k, (r - r0) * v + i, g * (p - (i == a->label[r])));
-        }
+    const struct class_run *run = ctx;
+    int64_t r = run->r0 + task * run->each, end = min64(run->r1, r + run->each);
+    for (; r < end; r++)
+        if (run->dx)
+            class_row_back(run, r);
+        else
+            class_row(run, r);
+}
+
+static void class_run(struct tape *tape, struct class_run *run)
+{
+    run->each = run->v < 16384 ? 1 + 16384 / (run->v + 1) : 1;
+    if (run->r1 > run->r0 && !tape_bad(tape))
+        pool_run(tape_pool(tape), tasks_of(run->r1 - run->r0, run->each), class_task,
+                 run);
 }
 
 struct tensor *cross_entropy(struct tape *tape, struct tensor *logits,
@@ -106,7 +128,11 @@ struct tensor *cross_entropy(struct tape *tape, struct tensor *logits,
     struct classes *a = classes_new(tape, labels, n, v);
     if (!a)
         return NULL;
-    classes_rows(a, op_use(tape, OP_CROSS_ENTROPY), logits->data, 0, n, v);
+    class_run(tape, &(struct class_run){.k = op_use(tape, OP_CROSS_ENTROPY),
+                                        .a = a,
+                                        .logits = logits->data,
+                                        .r1 = n,
+                                        .v = v});
     return tape_record(tape, &op_table[OP_CROSS_ENTROPY],
                        mean_loss(tape, a->loss, n, a->counted, each), a, logits, NULL,
                        NULL, NULL);
@@ -121,10 +147,15 @@ void cross_entropy_back(struct tape *tape, struct node *node)
 {
     const struct kernels *k = op_use(tape, OP_CROSS_ENTROPY);
     struct classes *a = node->attr;
-    void *dx = tape_grad_of(tape, node->in[0]);
-    if (dx)
-        classes_back(a, k, node->in[0]->data, dx, 0, a->n, columns(node->in[0]),
-                     share(node, k, a->counted));
+    struct class_run run = {.k = k,
+                            .a = a,
+                            .logits = node->in[0]->data,
+                            .r1 = a->n,
+                            .v = columns(node->in[0]),
+                            .g = share(node, k, a->counted)};
+    run.dx = tape_grad_to(tape, node->in[0], &run.fresh);
+    if (run.dx)
+        class_run(tape, &run);
 }
 
 struct tensor *squared_error(struct tape *tape, struct tensor *x,
@@ -161,7 +192,7 @@ struct segments {
     int64_t b, counted;
     const int32_t *off;
     int32_t *target;
-    double *lse;
+    double *top, *sum; /* of each sequence; those of its exponentials */
 };
 
 struct tensor *segment_cross_entropy(struct tape *tape, struct tensor *logits,
@@ -178,13 +209,13 @@ struct tensor *segment_cross_entropy(struct tape *tape, struct tensor *logits,
                              "wants offsets of all rows and a target for each sequence");
     struct segments *a = tape_alloc(tape, 1, sizeof *a);
     int32_t *copy = tape_alloc(tape, b, sizeof *copy);
-    double *lse = tape_alloc(tape, 2 * b, sizeof *lse);
-    if (!a || !copy || !lse)
+    double *loss = tape_alloc(tape, 3 * b, sizeof *loss);
+    if (!a || !copy || !loss)
         return NULL;
-    *a = (struct segments){b, 0, off, copy, lse};
+    *a = (struct segments){b, 0, off, copy, loss + b, loss + 2 * b};
     for (int64_t s = 0; s < b; s++) {
         int32_t t = copy[s] = ((const int32_t *)target->data)[s];
-        lse[b + s] = lse[s] = 0;
+        loss[s] = 0;
         if (off[s + 1] < off[s] || t >= off[s + 1] - off[s]) {
             tape_fail(tape, ERR_INPUT,
                       "segment_cross_entropy: target %d in sequence %lld of %d", t,
@@ -194,12 +225,13 @@ struct tensor *segment_cross_entropy(struct tape *tape, struct tensor *logits,
         if (t < 0)
             continue;
         a->counted++;
-        lse[s] = log_sum_exp(at(logits->data, k, off[s]), k, off[s + 1] - off[s]);
-        lse[b + s] = lse[s] - get(logits->data, k, off[s] + t);
+        k->exp_sum(at(logits->data, k, off[s]), off[s + 1] - off[s], &a->top[s],
+                   &a->sum[s]);
+        loss[s] = a->top[s] + log(a->sum[s]) - get(logits->data, k, off[s] + t);
     }
     return tape_record(tape, &op_table[OP_SEGMENT_CE],
-                       mean_loss(tape, lse + b, b, a->counted, each), a, logits, NULL,
-                       NULL, NULL);
+                       mean_loss(tape, loss, b, a->counted, each), a, logits, NULL, NULL,
+                       NULL);
 }
 
 void segment_back(struct tape *tape, struct node *node)
@@ -208,11 +240,13 @@ void segment_back(struct tape *tape, struct node *node)
     struct segments *a = node->attr;
     void *dx = tape_grad_of(tape, node->in[0]);
     double g = share(node, k, a->counted);
-    for (int64_t s = 0; dx && s < a->b; s++)
-        for (int64_t i = a->off[s]; a->target[s] >= 0 && i < a->off[s + 1]; i++) {
-            double p = exp(get(node->in[0]->data, k, i) - a->lse[s]);
-            bump(dx, k, i, g * (p - (i == a->off[s] + a->target[s])));
-        }
+    for (int64_t s = 0; dx && s < a->b; s++) {
+        if (a->target[s] < 0)
+            continue;
+        k->exp_scaled(at(dx, k, a->off[s]), at(node->in[0]->data, k, a->off[s]),
+                      a->off[s + 1] - a->off[s], a->top[s], g / a->sum[s], false);
+        bump(dx, k, a->off[s] + a->target[s], -g);
+    }
 }
 
 struct tensor *linear_cross_entropy(struct tape *tape, struct tensor *x, struct tensor *w,
@@ -243,7 +277,9 @@ struct tensor *linear_cross_entropy(struct tape *tape, struct tensor *x, struct 
                            .i = c,
                            .o = v};
         linear_forward(tape, &l, logits);
-        classes_rows(a, k, logits, r, r + m, v);
+        class_run(tape,
+                  &(struct class_run){
+                      .k = k, .a = a, .logits = logits, .r0 = r, .r1 = r + m, .v = v});
     }
     arena_rewind(tape_arena(tape), mark);
     return tape_record(tape, &op_table[OP_LINEAR_CE],
@@ -260,19 +296,25 @@ void linear_ce_back(struct tape *tape, struct node *node)
          *db = tape_grad_of(tape, b);
     struct arena_mark mark = arena_mark(tape_arena(tape));
     void *logits = tape_alloc(tape, min64(n, CE_ROWS) * v, (size_t)size);
-    void *d = tape_alloc(tape, min64(n, CE_ROWS) * v, (size_t)size);
-    for (int64_t r = 0; logits && d && r < n; r += CE_ROWS) {
+    for (int64_t r = 0; logits && r < n; r += CE_ROWS) {
         int64_t m = min64(CE_ROWS, n - r);
         struct linear l = {.x = at(x->data, k, r * c),
-                           .dy = d,
+                           .dy = logits,
                            .w = w,
                            .b = b ? b->data : NULL,
                            .n = m,
                            .i = c,
                            .o = v};
         linear_forward(tape, &l, logits);
-        memset(d, 0, (size_t)(m * v * size));
-        classes_back(a, k, logits, d, r, r + m, v, share(node, k, a->counted));
+        class_run(tape, &(struct class_run){.k = k,
+                                            .a = a,
+                                            .logits = logits,
+                                            .dx = logits,
+                                            .r0 = r,
+                                            .r1 = r + m,
+                                            .v = v,
+                                            .g = share(node, k, a->counted),
+                                            .fresh = true});
         linear_dx(tape, &l, at(dx, k, r * c), false);
         linear_dw(tape, &l, dw, false, db);
     }

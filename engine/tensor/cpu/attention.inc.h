@@ -326,8 +326,7 @@ static void FN(attn_back)(const struct attn_task *a, void *scratch)
          false);
         if (a->dq)
             FN(unpack)
-            ((float *)a->dq + i * a->ld, a->ld, m.c, rows, a->d, gated * scale,
-             a->fresh_q);
+        ((float *)a->dq + i * a->ld, a->ld, m.c, rows, a->d, gated * scale, a->fresh_q);
     }
     if (a->dk && a->queries)
         FN(unpack)(a->dk, a->ld, m.dk, a->t, a->d, gated * scale, a->fresh_k);

@@ -110,6 +110,7 @@ INLINE lanes FN(lanes_exp)(lanes x)
 
 #include "draw.inc.h"
 #include "norm.inc.h"
+#include "classes.inc.h"
 #include "attention.inc.h"
 
 #define REAL float

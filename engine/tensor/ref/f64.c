@@ -20,4 +20,5 @@
 #include "attention.inc.h"
 #include "draw.inc.h"
 #include "norm.inc.h"
+#include "classes.inc.h"
 #include "../kernels.inc.h"
