@@ -16,7 +16,7 @@
 #include "retort/store.h"
 #include "retort/strbuf.h"
 
-/* ---- content.c ---- */
+/* ---- what a run holds ---- */
 
 enum item_kind { ITEM_ARRAY, ITEM_TEXT, ITEM_REFERENCE };
 
@@ -47,12 +47,16 @@ struct part {
     char sha256[65];
 };
 
+/* ---- names.c ---- */
+
 struct map; /* from text to a number */
 struct map *map_new(struct err *err);
 void map_free(struct map *map);
 /* The number, or -1. */
 int64_t map_get(const struct map *map, const char *key);
 int map_put(struct map *map, const char *key, int64_t value, struct err *err);
+
+/* ---- content.c, parts.c, digest.c ---- */
 
 enum { HEAD_SPEC, HEAD_RESOLVED, HEAD_PINS, HEAD_RECORD, HEAD_COUNT };
 extern const char *const head_names[HEAD_COUNT];
@@ -132,7 +136,7 @@ int content_load(struct content **out, struct file_map *map, const char *path, b
 int seal_put(const char *path, struct err *err); /* appends it, and syncs */
 int seal_check(const struct file_map *map, const char *path, struct err *err);
 
-/* ---- journal.c ---- */
+/* ---- journal.c, replay.c ---- */
 
 struct journal; /* open for appending */
 

@@ -1,26 +1,13 @@
 /*
- * Writing a run: the recorder, checkpoints, sealing.
+ * Writing a run: the recorder and checkpoints.
  */
-#include "internal.h"
+#include "writer.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-struct run_writer {
-    pthread_mutex_t lock; /* the heartbeat may come from another thread */
-    struct store *store;
-    char id[65], env_class[65], record[65];
-    char *dir, *ckpt;
-    struct lease *lease;
-    struct journal *journal;
-    struct content *index; /* paths and steps, without data: to check what comes */
-    int64_t generation, checkpoints;
-    struct strbuf notes;
-    bool sealed;
-};
 
 /* The folder's lease is ours: nobody else makes a journal, but one who came back from the
  * dead. */
@@ -227,89 +214,17 @@ done:
     return rc;
 }
 
-/* A content that points at the arrays given. */
-static struct content *part_content(const struct run_writer *w, int64_t step,
-                                    const struct recorded *list, int64_t n,
-                                    struct err *err)
-{
-    struct content *c = content_new(err);
-
-    if (!c)
-        return NULL;
-    c->is_part = true;
-    c->info.step = step;
-    memcpy(c->info.id, w->id, sizeof c->info.id);
-    for (int64_t i = 0; i < n; i++) {
-        const struct array *a = &list[i].array;
-        struct item it = {.kind = ITEM_ARRAY, .data = a->data};
-        it.pub.cls = RECORD_EXTRA;
-        it.pub.dtype = a->dtype;
-        it.pub.shape = a->shape;
-        it.pub.path = mem_printf(err, "/%s", list[i].path);
-        bool ok = it.pub.path && !item_bytes(&it.pub.bytes, a->shape, a->dtype, err);
-        for (int k = 0; ok && k < a->shape.rank; k++)
-            ok = !a->dim[k] || (it.dim[k] = mem_strdup(a->dim[k], err));
-        if (!ok)
-            item_clear(&it);
-        if (!ok || content_item(c, &it, err)) {
-            content_free(c);
-            return NULL;
-        }
-    }
-    return c;
-}
-
-/*
- * Written aside, synced, renamed to a name made of its own checksum: a job that is killed
- * and makes the step again finds the same name, and the parts of a run that is made again
- * for a fuller record do not touch those of the sealed one.
- */
-static int write_part(struct run_writer *w, const struct content *c, struct part *part,
-                      struct err *err)
-{
-    int rc = -1;
-    char *dir = path_join(w->dir, "parts", err), *path = NULL;
-    char *aside =
-        dir ? mem_printf(err, "%s/new.%lld", dir, (long long)w->generation) : NULL;
-
-    if (!aside || file_mkdirs(dir, err) || content_save(aside, c, err) ||
-        sha256_file(part->sha256, aside, err))
-        goto done;
-    part->bytes = file_size(aside);
-    snprintf(part->name, sizeof part->name, "%010lld-%.16s.h5", (long long)part->step,
-             part->sha256);
-    path = path_join(dir, part->name, err);
-    if (!path)
-        goto done;
-    if (chmod(aside, 0444) || rename(aside, path)) {
-        err_errno(err, "%s", path);
-        goto done;
-    }
-    rc = file_sync_dir(dir, err);
-done:
-    if (rc && aside)
-        unlink(aside);
-    free(path);
-    free(aside);
-    free(dir);
-    return rc;
-}
-
 static int rec_snapshot(void *ctx, int64_t step, const struct recorded *list, int64_t n,
                         struct err *err)
 {
     struct run_writer *w = ctx;
     struct part part = {.step = step};
-    struct content *c = part_content(w, step, list, n, err);
     int rc = -1;
 
-    if (!c)
-        return -1;
     pthread_mutex_lock(&w->lock);
-    if (!write_part(w, c, &part, err) && !content_part(w->index, &part, err))
+    if (!part_write(w, list, n, &part, err) && !content_part(w->index, &part, err))
         rc = journal_part(w->journal, &part, err);
     pthread_mutex_unlock(&w->lock);
-    content_free(c);
     return rc;
 }
 
@@ -407,155 +322,6 @@ int run_restore(struct run_writer *w, int64_t *step, const struct region *r, int
     while (!rc && at-- > 0)
         rc = try_restore(w, names[at], step, r, n, err);
     file_list_free(names);
-    pthread_mutex_unlock(&w->lock);
-    return rc;
-}
-
-/* ---- sealing ---- */
-
-static int fill_summary(struct run_writer *w, struct content *c, struct err *err)
-{
-    c->info.ended = store_now();
-    c->info.seconds = journal_seconds(w->dir);
-    c->info.failure[0] = 0;
-    c->generations = w->generation;
-    return content_write_parts(c, err) ||
-                   content_digest(c, RECORD_RESULT, c->info.digest, err) ||
-                   content_digest(c, RECORD_EXTRA, c->extra_digest, err)
-               ? -1
-               : 0;
-}
-
-/* What was written reads back as what was meant. */
-static int verify(const char *path, const struct content *c, struct err *err)
-{
-    int rc = -1;
-    struct err why = ERR_INIT;
-    struct file_map map;
-    struct content *back;
-    char digest[65], extra[65];
-
-    if (content_load(&back, &map, path, false, &why))
-        return err_set(err, ERR_IO, "what was just written cannot be read: %s", why.text);
-    if (content_digest(back, RECORD_RESULT, digest, err) ||
-        content_digest(back, RECORD_EXTRA, extra, err))
-        goto done;
-    if (strcmp(digest, c->info.digest) != 0 || strcmp(extra, c->extra_digest) != 0)
-        err_set(err, ERR_IO,
-                "%s: does not read back as it was written; is the disk sound?", path);
-    else
-        rc = 0;
-done:
-    content_free(back);
-    file_unmap(&map);
-    return rc;
-}
-
-/* A run that is made again (for a fuller record) must come out the same, in the same
- * environment. */
-static int agree_with_old(const char *path, const struct content *c, struct err *err)
-{
-    int rc = 0;
-    struct err local = ERR_INIT; /* a damaged old one is simply replaced */
-    struct file_map map;
-    struct content *old;
-
-    if (!file_exists(path) || content_load(&old, &map, path, false, &local))
-        return 0;
-    if (!strcmp(old->info.env_class, c->info.env_class) &&
-        strcmp(old->info.digest, c->info.digest) != 0)
-        rc = err_set(err, ERR_NEGATIVE,
-                     "%s: made again, the run came out differently: result digest %.10s, "
-                     "before %.10s",
-                     path, c->info.digest, old->info.digest);
-    content_free(old);
-    file_unmap(&map);
-    return rc;
-}
-
-static int remove_work(struct run_writer *w, struct err *err)
-{
-    char **names;
-    int rc = file_remove(w->ckpt, err);
-
-    if (rc || file_list(&names, w->dir, err))
-        return -1;
-    for (char **n = names; !rc && *n; n++)
-        if (!strncmp(*n, "journal.", 8)) {
-            char *path = path_join(w->dir, *n, err);
-            rc = path ? file_remove(path, err) : -1;
-            free(path);
-        }
-    file_list_free(names);
-    return rc;
-}
-
-static bool is_listed(const struct content *c, const char *name)
-{
-    for (int64_t i = 0; i < c->parts_n; i++)
-        if (!strcmp(c->parts[i].name, name))
-            return true;
-    return false;
-}
-
-/* Those of steps that were gone back over, or of a poorer record. */
-static int remove_unlisted_parts(struct run_writer *w, const struct content *c,
-                                 struct err *err)
-{
-    char **names, *dir = path_join(w->dir, "parts", err);
-    int rc = dir ? 0 : -1;
-
-    if (!rc && !c->parts_n) {
-        rc = file_remove(dir, err);
-    } else if (!rc && !(rc = file_list(&names, dir, err))) {
-        for (char **n = names; !rc && *n; n++) {
-            char *path = is_listed(c, *n) ? NULL : path_join(dir, *n, err);
-            rc = path ? file_remove(path, err) : err_is_set(err) ? -1 : 0;
-            free(path);
-        }
-        file_list_free(names);
-    }
-    free(dir);
-    return rc;
-}
-
-static int place(struct run_writer *w, const char *part, const char *path,
-                 struct err *err)
-{
-    if (lease_beat(w->lease, err))
-        return -1;
-    if (chmod(part, 0444) || rename(part, path))
-        return err_errno(err, "%s", path);
-    return file_sync_dir(w->dir, err);
-}
-
-int run_seal(struct run_writer *w, struct err *err)
-{
-    int rc = -1;
-    struct journal_maps maps = {NULL, 0, 0};
-    struct content *c = NULL;
-    char *path = path_join(w->dir, "run.h5", err);
-    char *part = mem_printf(err, "%s/run.h5.new.%lld", w->dir, (long long)w->generation);
-
-    pthread_mutex_lock(&w->lock);
-    if (!path || !part || journal_sync(w->journal, err) ||
-        journal_read(&c, &maps, w->dir, w->generation, journal_position(w->journal),
-                     err) ||
-        fill_summary(w, c, err) || check_parts(w->dir, c, err) ||
-        agree_with_old(path, c, err) || content_save(part, c, err) ||
-        verify(part, c, err) || place(w, part, path, err))
-        goto done;
-    w->sealed = true;
-    c->info.bytes = file_size(path) + content_part_bytes(c);
-    catalog_add(w->store->catalog, &c->info, file_size(path), file_mtime_ns(path));
-    rc = remove_unlisted_parts(w, c, err) || remove_work(w, err) ? -1 : 0;
-done:
-    if (rc && part)
-        unlink(part);
-    content_free(c);
-    journal_maps_release(&maps);
-    free(part);
-    free(path);
     pthread_mutex_unlock(&w->lock);
     return rc;
 }
