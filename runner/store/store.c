@@ -39,7 +39,9 @@ int store_open(struct store **out, const char *dir, bool create, struct err *err
     if (create ? file_mkdirs(dir, err) : 0)
         return -1;
     if (!file_is_dir(dir))
-        return err_set(err, ERR_MISSING, "%s: there is no store here", dir);
+        return err_set(err, ERR_MISSING, "%s: %s", dir,
+                       file_exists(dir) ? "is no folder, so no store"
+                                        : "there is no store here");
     s = mem_new(1, sizeof *s, err);
     if (!s)
         return -1;

@@ -1,64 +1,13 @@
 /* The store: write, seal, read; crashes; leases; damage. */
 #include "check.h"
 
+#include "small_store.h"
+
 #include <fcntl.h>
 #include <signal.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
-#include "retort/file.h"
 #include "retort/hash.h"
-#include "retort/store.h"
-
-#define ID_A "aa00000000000000000000000000000000000000000000000000000000000001"
-#define ID_B "bb00000000000000000000000000000000000000000000000000000000000002"
-#define ID_C "cc00000000000000000000000000000000000000000000000000000000000003"
-
-struct fix {
-    char dir[64];
-    struct store *store;
-    struct err err;
-};
-
-static int setup(void **state)
-{
-    struct fix *f = calloc(1, sizeof *f);
-
-    strcpy(f->dir, "/tmp/retort-store-XXXXXX");
-    if (!mkdtemp(f->dir) || chmod(f->dir, 0755))
-        return -1;
-    unsetenv("SOURCE_DATE_EPOCH");
-    *state = f;
-    return store_open(&f->store, f->dir, true, &f->err);
-}
-
-static int teardown(void **state)
-{
-    struct fix *f = *state;
-
-    store_close(f->store);
-    err_clear(&f->err);
-    int rc = file_remove(f->dir, &f->err);
-    free(f);
-    return rc;
-}
-
-static struct run_head head_of(const char *id)
-{
-    return (struct run_head){.id = id,
-                             .name = "heads",
-                             .stage = "teacher",
-                             .method = "finetune",
-                             .variables = "pruned.ratio=0.3 seed=1",
-                             .seed = 7,
-                             .has_seed = true,
-                             .spec = "{\"name\": \"é\"}",
-                             .resolved = "{}",
-                             .pins = "{\"git\":{}}",
-                             .env_class = "e1",
-                             .record = "{}"};
-}
 
 static struct run_writer *begin(struct fix *f, const char *id)
 {
@@ -600,7 +549,7 @@ static void h5py_reads_a_run_and_its_references(void **state)
 
 int main(void)
 {
-#define TEST(t) cmocka_unit_test_setup_teardown(t, setup, teardown)
+#define TEST(t) cmocka_unit_test_setup_teardown(t, store_setup, store_teardown)
     const struct CMUnitTest tests[] = {
         TEST(a_sealed_run_reads_back_as_written),
         TEST(bad_records_are_refused_in_words),
