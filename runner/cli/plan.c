@@ -199,7 +199,7 @@ static void put_json(struct strbuf *out, const struct plan *plan, const struct t
 static int run_plan(const void *args)
 {
     const struct plan_args *a = args;
-    const struct session_options opt = session_options_of(a);
+    const struct session_options opt = session_options_of(a, false);
     struct session s;
     struct strbuf out = STRBUF_INIT;
     struct err err = ERR_INIT;

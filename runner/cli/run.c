@@ -151,7 +151,7 @@ done:
 static int run_run(const void *args)
 {
     const struct plan_args *a = args;
-    const struct session_options opt = session_options_of(a);
+    const struct session_options opt = session_options_of(a, true);
     struct session s;
     struct err err = ERR_INIT;
     int rc;

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "retort/file.h"
 #include "retort/pins.h"
 #include "session.h"
 
@@ -14,14 +15,24 @@ const struct operand plan_operands[] = {
 
 const char *const rerun_choices[] = {"never", "code", NULL};
 
-struct session_options session_options_of(const struct plan_args *a)
+struct session_options session_options_of(const struct plan_args *a, bool create)
 {
     return (struct session_options){.spec = a->spec,
                                     .store = a->common.store,
                                     .set = a->set.v,
                                     .n_set = a->set.n,
                                     .states = true,
+                                    .create = create,
                                     .rerun_on_code = a->rerun_on == RERUN_CODE};
+}
+
+/* A plan alone makes no store. */
+static int open_store(struct session *s, const struct session_options *opt,
+                      struct err *err)
+{
+    if (!opt->create && !file_exists(opt->store))
+        return 0;
+    return store_open(&s->store, opt->store, opt->create, err);
 }
 
 int session_open(struct session *s, const struct session_options *opt, struct err *err)
@@ -31,11 +42,12 @@ int session_open(struct session *s, const struct session_options *opt, struct er
 
     memset(s, 0, sizeof *s);
     s->diags = diags_new(err);
-    if (!s->diags || env_class(s->env_class, err) ||
-        store_open(&s->store, opt->store, true, err))
+    if (!s->diags || env_class(s->env_class, err))
         return -1;
     s->spec = spec_load_given(opt->spec, opt->file, opt->n_files, opt->set, opt->n_set,
                               s->diags);
+    if (s->spec && open_store(s, opt, err))
+        return -1;
     if (s->spec)
         s->plan = plan_new(s->spec, opt->states ? s->store : NULL, &plan, s->diags);
     if (s->plan)

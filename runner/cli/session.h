@@ -47,10 +47,11 @@ struct session_options {
     int64_t n_set;
     const struct spec_file *file; /* in place of what is on disk */
     int64_t n_files;
+    bool create; /* make the store where there is none; else s->store may be NULL */
     bool states; /* compare the plan with the store */
     bool rerun_on_code;
 };
-struct session_options session_options_of(const struct plan_args *args);
+struct session_options session_options_of(const struct plan_args *args, bool create);
 
 /* 0, or -1 with err; where the spec is wrong, s->diags holds all that is. */
 int session_open(struct session *s, const struct session_options *opt, struct err *err);

@@ -8,6 +8,7 @@ static int serve(struct worker_link *link, const struct worker_order *order,
 {
     const struct session_options opt = {.spec = order->spec,
                                         .store = order->store,
+                                        .create = true,
                                         .set = order->set,
                                         .n_set = order->n_set,
                                         .file = order->file,
