@@ -92,21 +92,23 @@ static const struct job *job_of_id(struct states *s, const char *id)
 static const char *size_of(struct states *s, const char *id)
 {
     const struct job *job = job_of_id(s, id);
+    int64_t at = map_at(&s->size_at, id, -1);
+    const char *key, *size = NULL;
     struct json_doc *doc;
-    struct size_entry e = {NULL, NULL};
 
-    for (int64_t i = 0; i < s->n_sizes; i++)
-        if (!strcmp(s->size[i].id, id))
-            return s->size[i].size;
+    if (at >= 0)
+        return s->size[at];
     doc = job ? quiet_json(job->resolved) : identity_of(s, id);
     if (doc)
-        e.size = digest_size(s, doc);
-    e.id = arena_strdup(s->pl->plan->arena, id);
+        size = digest_size(s, doc);
     json_doc_free(doc);
-    if (e.id &&
-        !mem_grow((void **)&s->size, s->n_sizes, &s->cap_sizes, sizeof *s->size, NULL))
-        s->size[s->n_sizes++] = e;
-    return e.size;
+    key = arena_strdup(s->pl->plan->arena, id);
+    if (key &&
+        !mem_grow((void **)&s->size, s->n_sizes, &s->cap_sizes, sizeof *s->size, NULL)) {
+        s->size[s->n_sizes] = size;
+        map_at(&s->size_at, key, s->n_sizes++);
+    }
+    return size;
 }
 
 /* The newest runs of the method, whatever spec they are of. */
@@ -161,14 +163,29 @@ static double ratio_to(struct states *s, const struct job *job, const struct run
     return ratio;
 }
 
+/* Where a plan is so large that comparing takes too long: the newest of the stage. */
+static const struct run_info *newest_run(struct states *s, const struct job *job)
+{
+    int64_t at = map_at(&s->like, job->stage, -1);
+
+    if (at < 0) {
+        for (at = s->n; at-- > 0;)
+            if (s->run[at].state == RUN_SEALED && !strcmp(s->run[at].stage, job->stage) &&
+                !strcmp(s->run[at].name, s->pl->sp->name) &&
+                !strcmp(s->run[at].method, job->method->name))
+                break;
+        map_at(&s->like, job->stage, at < 0 ? s->n : at);
+    }
+    return at >= 0 && at < s->n ? &s->run[at] : NULL;
+}
+
 void expect(struct states *s, struct job *job)
 {
-    const struct run_info *r = NULL;
+    const struct run_info *r;
     double ratio = 1;
     int64_t diff = 0;
 
-    if (s->compared++ < NEAREST_MAX)
-        r = nearest_run(s, job, &diff);
+    r = s->compared++ < NEAREST_MAX ? nearest_run(s, job, &diff) : newest_run(s, job);
     if (r)
         ratio = ratio_to(s, job, r);
     else

@@ -314,6 +314,14 @@ static int set_state(struct states *s, struct job *job, struct err *err)
     return 0;
 }
 
+static void states_release(struct states *s)
+{
+    map_release(&s->size_at);
+    map_release(&s->like);
+    free(s->size);
+    free(s->run);
+}
+
 int plan_states(struct planner *pl, struct err *err)
 {
     struct states s = {.pl = pl};
@@ -326,7 +334,6 @@ int plan_states(struct planner *pl, struct err *err)
         if (!rc && !pl->plan->job[j].why)
             rc = err_set(err, ERR_MEMORY, "not enough memory for the plan");
     }
-    free(s.run);
-    free(s.size);
+    states_release(&s);
     return rc;
 }

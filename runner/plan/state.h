@@ -7,18 +7,16 @@
 
 #include "plan.h"
 
-struct size_entry {
-    const char *id, *size; /* size NULL: not known */
-};
-
 struct states {
     struct planner *pl;
     struct run_info *run; /* all of the store, by start */
     int64_t n;
     int opened, explained; /* runs read and jobs compared for the sake of reasons */
     int read, compared;    /* the same for the sake of forecasts */
-    struct size_entry *size;
+    const char **size;     /* NULL: not known */
     int64_t n_sizes, cap_sizes;
+    struct map size_at; /* id of a job or run -> its size */
+    struct map like;    /* stage -> its newest run */
 };
 
 /* NULL if it is no JSON. */
