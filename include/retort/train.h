@@ -140,7 +140,7 @@ int train_loop(struct stage *st, struct model *model, const struct dataset *data
     {"dropout", OPT_REAL, "-1", -1, 0.99, NULL, NULL, "of hidden states; -1: as the checkpoint says", offsetof(S, F.dropout)}, \
     {"attention_dropout", OPT_REAL, "-1", -1, 0.99, NULL, NULL, "of attention maps; -1: as the checkpoint says", offsetof(S, F.attention_dropout)}, \
     {"dropout_epochs", OPT_INT, "0", 0, 1e9, NULL, "epochs", "dropout in the first so many epochs alone; 0: in all", offsetof(S, F.dropout_epochs)}, \
-    {"order", OPT_ENUM, "\"shuffled\"", 0, 0, train_orders, NULL, "of the examples in each epoch; file: as they stand in it", offsetof(S, F.order)}, \
+    {"data_order", OPT_ENUM, "\"shuffled\"", 0, 0, train_orders, NULL, "of the examples in each epoch; file: as they stand in it", offsetof(S, F.order)}, \
     {"dtype", OPT_ENUM, "\"f32\"", 0, 0, train_dtypes, NULL, "type of matrix products; sums and weights stay f32", offsetof(S, F.dtype)}, \
     {"keep", OPT_ENUM, "\"last\"", 0, 0, train_keeps, NULL, "weights handed on: the last, or those of the evaluation with the best keep_metric (of equal ones the first)", offsetof(S, F.keep)}, \
     {"keep_metric", OPT_STRING, "\"\"", 0, 0, NULL, NULL, "metric of keep and patience; empty: the task's first", offsetof(S, F.keep_metric)}, \

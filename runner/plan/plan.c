@@ -324,8 +324,10 @@ static int64_t intern(struct planner *pl, struct job *job, const char *raw)
         return share_record(pl, at, job) ? -1 : at;
     job->resolved = text_canonical(pl->plan->arena, raw);
     key = arena_strdup(pl->plan->arena, raw);
-    if (!job->resolved || !key)
+    if (arena_failed(pl->plan->arena, &pl->sp->err))
         return -1;
+    if (!job->resolved)
+        BUG("an identity that is no JSON (two options of one name?): %s", raw);
     sha256_text(job->id, job->resolved, strlen(job->resolved));
     at = map_at(&pl->ids, job->id, -1);
     if (at < 0) {
@@ -491,7 +493,10 @@ static int build(struct planner *pl)
     for (int64_t i = 0; i < cells; i++)
         plan->of[i] = OF_NEW;
     for (int64_t i = 0; i < cells; i++)
-        (void)job_of(pl, i / sp->n_stages, i % sp->n_stages);
+        if (job_of(pl, i / sp->n_stages, i % sp->n_stages) == OF_BAD &&
+            !diags_count(sp->diags) && !err_is_set(&sp->err))
+            BUG("stage \"%s\" of point %lld gives no job and no reason",
+                sp->stage[i % sp->n_stages], (long long)(i / sp->n_stages));
     if (diags_count(sp->diags) || err_is_set(&sp->err))
         return -1;
     if (serve(pl))

@@ -469,7 +469,7 @@ static void oddities_are_options(void **state)
     struct fake_run *c =
         make("finetune", SHORT " dropout=0.3 dropout_epochs=2", model, nothing, NULL);
     struct fake_run *d =
-        make("finetune", SHORT " dropout=0.3 order=file", model, nothing, NULL);
+        make("finetune", SHORT " dropout=0.3 data_order=file", model, nothing, NULL);
     assert_false(same_arrays(a, b, "/tensors/"));
     assert_true(same_arrays(a, c, "/tensors/"));
     assert_false(same_arrays(a, d, "/tensors/"));
