@@ -127,7 +127,7 @@ static void limits(const struct listing *l, int64_t *from, int64_t *to)
 /* ---- as text ------------------------------------------------------------------------
  */
 
-enum { FIRST = 5, AFTER = 4 };
+enum { FIRST = 5, AFTER = 5 };
 
 static const struct grid_column before[FIRST] = {
     {.title = "run"},
@@ -141,6 +141,7 @@ static const struct grid_column after[AFTER] = {
     {.title = "size", .right = true, .rank = 6},
     {.title = "started", .rank = 5},
     {.title = "label", .rank = 1},
+    {.title = "failure", .elastic = true, .wraps = true, .rank = 1},
 };
 
 static void put_run(struct grid *g, const struct listing *l, struct query_run *r)
@@ -167,6 +168,7 @@ static void put_run(struct grid *g, const struct listing *l, struct query_run *r
     time_text(text, r->info->started);
     grid_put(g, text);
     grid_put(g, r->info->label);
+    grid_put(g, r->info->failure);
 }
 
 static int print_grid(struct listing *l, struct strbuf *out, struct err *err)
