@@ -6,8 +6,9 @@
  * none of them can tell a different story.
  *
  *     struct ls_args {
- *         struct common common;       first in every verb's struct: --store, --threads,
- * ... struct string_list where; bool reverse;
+ *         struct common common;  (first in every verb's struct: --store, --threads ...)
+ *         struct string_list where;
+ *         bool reverse;
  *     };
  *     static const struct flag flags[] = {
  *         {.name = "where", .type = OPT_STRINGS, .value = "TEST", .help = "...",
@@ -33,18 +34,16 @@ struct flag {
     const char *name; /* "store": without the dashes */
     char letter;      /* 'q', or 0 */
     enum option_type type;
-    const char
-        *value; /* what help calls the value: "DIR"; NULL for OPT_BOOL and OPT_ENUM */
-    const char *def; /* as it would be typed; NULL: 0, NULL, false, the first choice */
-    double min, max; /* OPT_INT, OPT_REAL; both 0: no bounds */
+    const char *value; /* what help calls it: "DIR"; NULL for OPT_BOOL and OPT_ENUM */
+    const char *def;   /* as it would be typed; NULL: 0, NULL, false, the first choice */
+    double min, max;   /* OPT_INT, OPT_REAL; both 0: no bounds */
     const char *const *choices;
     const char *help; /* no full stop, no default */
     size_t offset;
 };
-#define FLAG_END                                                                         \
-    {                                                                                    \
-        0                                                                                \
-    }
+/* clang-format off */
+#define FLAG_END {0}
+/* clang-format on */
 
 /* What follows the options. One at most: const char * at `offset`, NULL if it was left
  * out; with `many`: struct string_list. */
@@ -55,10 +54,9 @@ struct operand {
     const char *const *choices; /* words it is one of, or NULL */
     size_t offset;
 };
-#define OPERAND_END                                                                      \
-    {                                                                                    \
-        0                                                                                \
-    }
+/* clang-format off */
+#define OPERAND_END {0}
+/* clang-format on */
 
 /* Options that several verbs have, written once. */
 enum common_bits {

@@ -2,9 +2,9 @@
  * Lines in columns: for lists on a terminal and for those that read them by awk.
  *
  * Where the width is limited, columns leave by their rank, highest first, until the rest
- * fits; then the elastic column is cut ("..." at its end). Without a limit (a pipe, a
- * file) all columns are there, however long, so what a program reads does not depend on a
- * window.
+ * fits; of rank 1 only after the elastic column was cut ("..." at its end). Without a
+ * limit (a pipe, a file) all columns are there, however long, so what a program reads
+ * does not depend on a window.
  */
 #ifndef RETORT_GRID_H
 #define RETORT_GRID_H

@@ -245,6 +245,8 @@ static void metric(struct value *v, struct query_run *r, const char *key)
 void query_value(struct value *out, struct query_run *r, const char *key)
 {
     memset(out, 0, sizeof *out);
+    if (!strcmp(key, "label") && !*r->info->label && variable(out, r->info, key))
+        return; /* nobody named the run, but its point has a label */
     if (!field(out, r->info, key) && !variable(out, r->info, key))
         metric(out, r, key);
 }

@@ -6,9 +6,12 @@
  * they are numbers, else as texts, and the value of = and != may hold * and ?. A key is,
  * in this order,
  *
- *     a field      id, state, spec, stage, method, label, seed, seconds, started, ended,
- * bytes, step, digest, failure a variable   of the sweep: "pruned.ratio" a metric
- * "eval/glue/mrpc/dev/f1", or the end of its name: "dev/f1", "f1"; its last value
+ *     a field      id, state, spec, stage, method, label, seed, seconds, started,
+ *                  ended, bytes, step, digest, failure (a label is the run's own,
+ *                  else that of its point)
+ *     a variable   of the sweep: "pruned.ratio"
+ *     a metric     "eval/glue/mrpc/dev/f1", or the end of its name: "dev/f1", "f1";
+ *                  its last value
  */
 #ifndef RETORT_QUERY_H
 #define RETORT_QUERY_H

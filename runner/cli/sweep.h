@@ -11,10 +11,9 @@ struct sweep_row {
     char id[65];
     const char *spec, *stage, *method;
     const char *variables; /* "pruned.ratio=0.3 seed=1": what its points agree in */
-    uint64_t
-        seed; /* of all its points; where only the store is asked: what it drew from */
-    bool has_seed; /* known, and one for all its points */
-    bool there;    /* sealed in the store */
+    uint64_t seed;         /* of all its points; in a store alone: what it drew from */
+    bool has_seed;         /* known, and one for all its points */
+    bool there;            /* sealed in the store */
     double started;
 };
 
