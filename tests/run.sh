@@ -55,7 +55,7 @@ sh_test() { # a script
         verdict="exit code $rc, wanted $want"
     else
         for k in out err; do
-            if [ -f "$base.$k" ] && ! diff -u "$base.$k" "$work/$k" > "$work/diff"; then verdict="std$k differs"; break; fi
+            if [ -f "$base.$k" ] && ! diff -u "$base.$k" "$work/$k" > "$work/.diff"; then verdict="std$k differs"; break; fi
         done
     fi
     case $verdict in
@@ -63,9 +63,9 @@ sh_test() { # a script
     skip) skipped=$((skipped + 1)); why=$(cat "$work/out" "$work/err" | tail -n 1)
         echo "$name: $why" >> "$skips"; printf '%-34s    1 skipped: %s\n' "$name" "$why" ;;
     *) failed=$((failed + 1)); printf '%-34s    1 FAILED: %s\n' "$name" "$verdict"
-        for k in out err diff; do if [ -s "$work/$k" ]; then echo "  $k:"; tail -n 30 "$work/$k" | sed 's/^/    /'; fi; done ;;
+        for k in out err .diff; do if [ -s "$work/$k" ]; then echo "  $k:"; tail -n 30 "$work/$k" | sed 's/^/    /'; fi; done ;;
     esac
-    rm -f "$work/diff"
+    rm -f "$work/.diff"
     chmod -R u+w "$dir"; rm -rf "$dir"
 }
 

@@ -14,9 +14,9 @@
  * synth/span: question "which KIND"; the context holds one two-word name of each of three
  * kinds, in any order among fillers; the answer is the name of the kind asked.
  *
- * Swapping the two persons, or the two numbers, turns the answer around and leaves the bag
- * of words (of both sentences together) as it is; which of both an example holds is an
- * even draw. A bag has no means to tell which of the three kinds a question asks for.
+ * Swapping the two persons, or the two numbers, turns the answer around and leaves the
+ * bag of words (of both sentences together) as it is; which of both an example holds is
+ * an even draw. A bag has no means to tell which of the three kinds a question asks for.
  *
  * Sizes: 6,000 examples in train, 1,500 in dev and test; 9 to 23 tokens with [CLS] and
  * [SEP]. Measured by tests/unit/test_synth.c on dev, a drawn BERT of two layers and 64

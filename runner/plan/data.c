@@ -70,7 +70,7 @@ int task_find_dir(char **out, const struct task *task, const char *data_dir,
     }
     if (found)
         *out = mem_strdup(found, err);
-    else if (*task->files(task, task->splits[0])[0] == '/') /* declared: where it is said */
+    else if (*task->files(task, task->splits[0])[0] == '/') /* declared */
         err_set(err, ERR_MISSING, "%s: there is no file %s", task->name,
                 task->files(task, task->splits[0])[0]);
     else

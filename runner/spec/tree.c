@@ -346,6 +346,8 @@ const char *text_canonical(struct arena *arena, const char *json)
 
     if (diags)
         doc = json_parse(json, (int64_t)strlen(json), "canonical", diags);
+    if (!doc && diags && diags_code(diags) == ERR_INPUT)
+        BUG("what we wrote is no JSON: %s", json);
     if (doc) {
         json_canonical(json_root(doc), &out);
         if (!strbuf_failed(&out, &err))

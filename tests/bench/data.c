@@ -28,7 +28,7 @@ const struct bench_shape *bench_shape(const char *name)
     return NULL;
 }
 
-/* ---- kinds of data ----------------------------------------------------------------- */
+/* ---- kinds of data ---- */
 
 static const char *const two_labels[] = {"0", "1", NULL};
 
@@ -82,7 +82,7 @@ static const struct task *task_of(const struct kind *k)
                                                                 : &k->drawn;
 }
 
-/* ---- the model --------------------------------------------------------------------- */
+/* ---- the model ---- */
 
 int bench_model(struct model **out, const struct bench_case *c, const struct task **task,
                 bool *real, struct err *err)
@@ -116,7 +116,7 @@ int bench_model(struct model **out, const struct bench_case *c, const struct tas
                         err);
 }
 
-/* ---- drawn examples ---------------------------------------------------------------- */
+/* ---- drawn examples ---- */
 
 /* A length whose distribution has the given deciles. */
 static int32_t draw_length(struct rng *rng, const int *decile)
@@ -190,7 +190,7 @@ done:
     return rc;
 }
 
-/* ---- data of a case ---------------------------------------------------------------- */
+/* ---- data of a case ---- */
 
 int64_t bench_examples(const struct bench_case *c)
 {
@@ -242,7 +242,7 @@ int64_t *bench_order(const struct dataset *data, const struct bench_case *c,
     return order;
 }
 
-/* ---- how much work that is --------------------------------------------------------- */
+/* ---- how much work that is ---- */
 
 /* A layer on T tokens: query, key, value and output maps, scores and their sum, and the
  * two maps of the feed-forward part; 2 operations for a product and its sum. Embeddings,

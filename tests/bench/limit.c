@@ -88,7 +88,7 @@ static void product_init(struct product *p, dnnl_data_type_t type, dnnl_engine_t
     dnnl_primitive_desc_destroy(pd);
 }
 
-/* ---- one thread's share ------------------------------------------------------------ */
+/* ---- one thread's share ---- */
 
 enum { PRODUCTS_MAX = 9 };
 

@@ -24,7 +24,7 @@ enum { SIDES_MAX = 8, ROUNDS_MAX = 32, ARGS_MAX = 16 };
 
 extern char **environ;
 
-/* ---- cases ------------------------------------------------------------------------- */
+/* ---- cases ---- */
 
 enum size { QUICK, DEFAULT, FULL }; /* the smallest run that a case belongs to */
 
@@ -71,7 +71,7 @@ static void case_name(char *out, size_t size, const struct bench_case *c)
              (long long)c->batch, c->bf16 ? "bf16" : "f32");
 }
 
-/* ---- a side's process -------------------------------------------------------------- */
+/* ---- a side's process ---- */
 
 struct child {
     const char *name; /* "retort", "torch eager", ... */
@@ -168,7 +168,7 @@ static int child_end(struct child *ch, struct err *err)
     return 0;
 }
 
-/* ---- what the peer reads ----------------------------------------------------------- */
+/* ---- what the peer reads ---- */
 
 /* Sequences of all batches in their order, as arrays of numbers. */
 static int write_batches(const char *path, const struct dataset *d, const int64_t *order,
@@ -206,7 +206,7 @@ static int write_batches(const char *path, const struct dataset *d, const int64_
     return safetensors_write(path, e, (int64_t)(sizeof e / sizeof *e), err);
 }
 
-/* ---- one case ---------------------------------------------------------------------- */
+/* ---- one case ---- */
 
 struct setup {
     const char *self, *folder, *python; /* python NULL: without the peer */
@@ -355,7 +355,7 @@ done:
     return rc;
 }
 
-/* ---- results ----------------------------------------------------------------------- */
+/* ---- results ---- */
 
 static int ascending(const void *a, const void *b)
 {
@@ -539,7 +539,7 @@ static void print_result(const struct result *r)
     fflush(stdout);
 }
 
-/* ---- the run ----------------------------------------------------------------------- */
+/* ---- the run ---- */
 
 static void put_machine(struct json_writer *w, int threads)
 {

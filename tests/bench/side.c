@@ -18,7 +18,7 @@
 #include "retort/stage.h"
 #include "retort/train.h"
 
-/* ---- the protocol ------------------------------------------------------------------ */
+/* ---- the protocol ---- */
 
 void side_ready(void)
 {
@@ -57,7 +57,7 @@ double side_cpu(void)
            1e-6 * (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec);
 }
 
-/* ---- a stage whose steps are timed ------------------------------------------------- */
+/* ---- a stage whose steps are timed ---- */
 
 struct watch {
     const struct bench_case *c;
@@ -158,7 +158,7 @@ static void train(struct stage *st, struct watch *w, struct model *m,
     train_loop(st, m, data, NULL, &o, NULL);
 }
 
-/* ---- evaluation -------------------------------------------------------------------- */
+/* ---- evaluation ---- */
 
 /* Mean loss over the dataset. */
 static double predict(struct stage *st, struct model *m, const struct dataset *data,
@@ -190,7 +190,7 @@ static void evaluate(struct stage *st, const struct bench_case *c, struct model 
     }
 }
 
-/* ---- the side ---------------------------------------------------------------------- */
+/* ---- the side ---- */
 
 int side_retort(const struct bench_case *c, int threads)
 {

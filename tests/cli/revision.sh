@@ -21,12 +21,12 @@ grep -q 'demands revision "0123456", which names no commit' ../log || fail "the 
 refused tagged.json
 g tag paper
 "$RETORT" run tagged.json > ../log 2>&1 || fail "the tagged commit is refused"
-echo more > more
+echo more > "more"
 g add more
 g commit -qm two
 refused tagged.json
 grep -q 'demands revision "paper" (commit [0-9a-f]*), but' ../log || fail "the other commit is not told"
-echo changed > more
+echo changed > "more"
 echo new > new
 refused spec.json --require-clean
 grep -q '1 changed and 1 untracked files (more, new)' ../log || fail "the changes are not told"

@@ -77,7 +77,7 @@ static struct dataset *random_data(int64_t n)
     return d;
 }
 
-/* ---- products ---------------------------------------------------------------------- */
+/* ---- products ---- */
 
 enum { ROWS = 4096, WIDTH = 384 };
 
@@ -150,7 +150,7 @@ static void products_of_384_384_4096_do_not_depend_on_threads(void **state)
     check_products(DT_BF16);
 }
 
-/* ---- training ---------------------------------------------------------------------- */
+/* ---- training ---- */
 
 /* Losses, norms and the digest of all weights after 20 steps. */
 static void train(struct losses *l, char digest[SHA256_HEX], const struct dataset *data,
@@ -200,7 +200,7 @@ static void twenty_steps_in_bf16_do_not_depend_on_threads(void **state)
     check_training(1);
 }
 
-/* ---- evaluation -------------------------------------------------------------------- */
+/* ---- evaluation ---- */
 
 enum { EXAMPLES = 67 }; /* no multiple of 7 or 64 */
 

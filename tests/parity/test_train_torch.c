@@ -135,7 +135,7 @@ static void hand_over(const struct oracle *o, const struct model *m,
     arena_free(a);
 }
 
-/* ---- gradients --------------------------------------------------------------------- */
+/* ---- gradients ---- */
 
 /*
  * A key's bias adds the same to all scores of a query, which softmax does not see: its
@@ -231,7 +231,7 @@ static void gradients_of_gte_small_are_those_of_pytorch(void **state)
     compare_gradients("gte-small-l12-h384", 16);
 }
 
-/* ---- training ---------------------------------------------------------------------- */
+/* ---- training ---- */
 
 enum { STEPS = 100, BATCH = 8 };
 

@@ -91,7 +91,8 @@ static void runs_are_told_apart_to_the_first_element(void **state)
     assert_false(same);
     assert_non_null(strstr(out.text, "spec\n  seed: 1 -> 2\npins: equal\n"));
     assert_non_null(strstr(out.text, "  loss parts at step 1: 0.25 against 0.125\n"));
-    assert_non_null(strstr(out.text, "  /tensors/w[1, 2]: 5 against 5.5; 1 of 6 differ, by at most 0.5 "));
+    assert_non_null(strstr(
+        out.text, "  /tensors/w[1, 2]: 5 against 5.5; 1 of 6 differ, by at most 0.5 "));
     assert_non_null(strstr(out.text, "1 of 1 differ"));
     strbuf_clear(&out);
     assert_ok(diff_runs(&out, &same, a, a, &opt, &err), &err);
