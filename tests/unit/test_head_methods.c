@@ -582,6 +582,79 @@ static void a_stopped_scoring_goes_on_to_the_same_bits(void **state)
     resumes("analyze/ablate", "step=0.5", "/scores/order", CELLS);
 }
 
+/* ---- removal ---- */
+
+static double normwise(struct fake_run *a, struct fake_run *b)
+{
+    struct err err = ERR_INIT;
+    struct array x, y;
+    double apart = 0, size = 0;
+    assert_ok(fake_read(a, "/eval/test/words/dev/logits", &x, &err), &err);
+    assert_ok(fake_read(b, "/eval/test/words/dev/logits", &y, &err), &err);
+    for (int64_t i = 0; i < shape_count(x.shape); i++) {
+        double u = (double)((const float *)x.data)[i],
+               v = (double)((const float *)y.data)[i];
+        apart += (u - v) * (u - v);
+        size += v * v;
+    }
+    return sqrt(apart / size);
+}
+
+static void a_sliced_model_predicts_what_the_masked_one_did(void **state)
+{
+    (void)state;
+    struct fake_run *model = drawn();
+    struct fake_run *masked_run =
+        make("prune/heads", "ratio=0.625 order=random", model, NULL);
+    struct fake_run *sliced = make("prune/slice", "", masked_run, NULL);
+    struct fake_run *before = make("evaluate", "", masked_run, NULL);
+    struct fake_run *after = make("evaluate", "", sliced, NULL);
+    struct fake_run *whole = make("evaluate", "", model, NULL);
+    assert_true(normwise(after, before) <= 1e-5);
+    assert_true(normwise(whole, before) > 1e-2); /* the heads did something */
+    assert_true(fake_value(sliced, "prune/parameters_removed") ==
+                5 * (4 * WIDTH * DIM + 3 * DIM));
+    assert_true(fake_value(sliced, "prune/parameters_before") -
+                    fake_value(sliced, "prune/parameters_removed") ==
+                fake_value(sliced, "prune/parameters"));
+    assert_true(fake_value(sliced, "model/parameters") ==
+                fake_value(sliced, "prune/parameters"));
+    fake_run_free(whole);
+    fake_run_free(after);
+    fake_run_free(before);
+    fake_run_free(sliced);
+    fake_run_free(masked_run);
+    fake_run_free(model);
+}
+
+/* Speed is told, and is no result. */
+static void the_speed_is_kept_with_the_environment(void **state)
+{
+    (void)state;
+    struct fake_run *model = drawn(),
+                    *half = make("prune/heads", "ratio=0.5 order=random", model, NULL);
+    struct fake_run *run =
+        make("prune/slice", "measure=1,3 tokens=8 repeats=2", half, NULL);
+    const double *masked_speed = fake_doubles(run, "/measure/masked", 2);
+    const double *speed = fake_doubles(run, "/measure/sliced", 2);
+    int timed = 0;
+    assert_true(fake_doubles(run, "/measure/batch", 2)[1] == 3);
+    for (int i = 0; i < 2; i++) {
+        assert_true(speed[i] > 0 && masked_speed[i] > 0);
+        assert_true(fabs(fake_doubles(run, "/measure/gain", 2)[i] -
+                         (speed[i] / masked_speed[i] - 1)) < 1e-12);
+    }
+    for (int64_t i = 0; i < run->n_items; i++) {
+        bool measured = !strncmp(run->item[i].path, "/measure/", 9);
+        assert_true(measured == (run->item[i].cls == RECORD_ENV));
+        timed += measured;
+    }
+    assert_int_equal(timed, 4);
+    fake_run_free(run);
+    fake_run_free(half);
+    fake_run_free(model);
+}
+
 /* ---- correlation ---- */
 
 static void correlations_of_two_data_sets(void **state)
@@ -644,6 +717,8 @@ int main(void)
         cmocka_unit_test(iterative_pruning_equals_scoring_and_pruning_by_turns),
         cmocka_unit_test(the_iterative_order_is_recorded_round_by_round),
         cmocka_unit_test(a_stopped_scoring_goes_on_to_the_same_bits),
+        cmocka_unit_test(a_sliced_model_predicts_what_the_masked_one_did),
+        cmocka_unit_test(the_speed_is_kept_with_the_environment),
         cmocka_unit_test(correlations_of_two_data_sets),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
