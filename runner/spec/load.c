@@ -14,24 +14,14 @@
 #define SPEC_BYTES_MAX (16 << 20)
 #define EXTENDS_MAX 16
 
-static const char *const top_keys[] = {"retort", "name",     "note",    "extends",
-                                       "seeds",  "tasks",    "stages",  "sweep",
-                                       "record", "revision", "$schema", NULL};
-/* What a file is laid over is read before --set comes. */
-static const char *const set_too_late[] = {"extends", "retort", "$schema", NULL};
+const char *const spec_keys[] = {"retort", "name",     "note",    "extends",
+                                 "seeds",  "tasks",    "stages",  "sweep",
+                                 "record", "revision", "$schema", NULL};
 /* Words that mean something in `over`, tables and --set, so no stage may have them as its
  * name. */
 static const char *const reserved[] = {
     "retort", "name",  "note",   "extends", "seeds",    "seed",    "tasks",
     "stages", "sweep", "record", "label",   "revision", "$schema", NULL};
-
-static bool is_among(const char *const *names, const char *name, size_t n)
-{
-    for (; *names; names++)
-        if (strlen(*names) == n && !strncmp(*names, name, n))
-            return true;
-    return false;
-}
 
 /* What stands for a file, or NULL. */
 static const char *given_text(const struct spec *sp, const char *path)
@@ -148,123 +138,6 @@ static struct node *read_chain(struct spec *sp, const char *path, const char **c
     return base ? node_merge(sp, base, node) : NULL;
 }
 
-/* ---- --set ---- */
-
-/* "pruned.ratio" -> "stages.pruned.ratio"; "seeds" stays. */
-static const char *tree_path(struct spec *sp, const char *path)
-{
-    size_t n = strcspn(path, ".");
-
-    return is_among(top_keys, path, n) ? path
-                                       : arena_printf(sp->arena, "stages.%s", path);
-}
-
-/* The value as JSON, or else as a string. */
-static struct node *set_node(struct spec *sp, const char *value, const char *name)
-{
-    struct err err = ERR_INIT;
-    struct diags *quiet = diags_new(&err);
-    struct strbuf sb = STRBUF_INIT;
-    struct json_doc *doc = NULL;
-    struct node *node = NULL;
-
-    if (!quiet)
-        return NULL;
-    doc = json_parse(value, (int64_t)strlen(value), name, quiet);
-    if (!doc) {
-        json_put_string(&sb, value);
-        if (!strbuf_failed(&sb, &sp->err))
-            doc = json_parse(strbuf_text(&sb), (int64_t)sb.len, name, sp->diags);
-    }
-    /* A path that a person types is relative to where they are. */
-    if (doc && !spec_keep(sp, doc, name, ".", true))
-        node = node_from_json(sp, json_root(doc), sp->source[sp->n_sources - 1]);
-    strbuf_release(&sb);
-    diags_free(quiet);
-    return node;
-}
-
-/* Is the first part of the path a stage? If not, a stage or a key of the top level may be
- * meant. */
-static bool set_known_stage(struct spec *sp, const char *path, const struct node *value)
-{
-    const struct node *stages = node_get(sp->root, "stages");
-    const char *first = arena_printf(sp->arena, "%.*s", (int)strcspn(path, "."), path);
-    const char **names = stage_names(sp, stages);
-    const char *hint;
-
-    if (!first || !names || node_get(stages, first))
-        return first && names;
-    hint = did_you_mean(sp, first, names);
-    if (!*hint)
-        hint = did_you_mean(sp, first, top_keys);
-    node_error(sp, value, "no stage is named \"%s\"%s", first, hint);
-    return false;
-}
-
-/* Is there a key "stage.option" anywhere in the sweep? */
-static bool is_swept(const struct node *sweep, const char *var)
-{
-    for (const struct node *m = sweep ? sweep->first : NULL; m; m = m->next)
-        if ((m->key && !strcmp(m->key, var)) || is_swept(m, var))
-            return true;
-    return false;
-}
-
-/* "*.option": in every stage that gives it, or whose option is swept. */
-static void set_everywhere(struct spec *sp, const char *path, struct node *value)
-{
-    const struct node *stages = node_get(sp->root, "stages");
-    bool found = false;
-
-    for (const struct node *m = stages ? stages->first : NULL; m; m = m->next) {
-        const char *full = arena_printf(sp->arena, "stages.%s.%s", m->key, path + 2);
-        struct node *root;
-        if (!full || !(node_path(m, path + 2) ||
-                       is_swept(node_get(sp->root, "sweep"), full + strlen("stages."))))
-            continue;
-        found = true;
-        if ((root = node_set(sp, sp->root, full, value)))
-            sp->root = root;
-    }
-    if (!found)
-        node_error(sp, value, "no stage gives \"%s\"", path + 2);
-}
-
-static void apply_set(struct spec *sp, const char *set)
-{
-    const char *eq = strchr(set, '=');
-    const char *name = arena_printf(sp->arena, "--set %s", set);
-    const char *path, *full;
-    struct node *value;
-
-    if (!name)
-        return;
-    if (!eq || eq == set || *set == '.' || eq[-1] == '.' || strstr(set, "..")) {
-        diags_add(sp->diags, name, NULL, 0, 0, "write it as stage.option=value");
-        return;
-    }
-    if (!(path = arena_printf(sp->arena, "%.*s", (int)(eq - set), set)) ||
-        !(full = tree_path(sp, path)) || !(value = set_node(sp, eq + 1, name)))
-        return;
-    if (full == path && is_among(set_too_late, path, strcspn(path, "."))) {
-        node_error(sp, value, "\"%s\" is settled by the file itself; write it there",
-                   path);
-        return;
-    }
-    if (full != path && !strncmp(path, "*.", 2)) {
-        set_everywhere(sp, path, value);
-    } else {
-        struct node *root;
-        if (full != path && !set_known_stage(sp, path, value))
-            return;
-        if ((root = node_set(sp, sp->root, full, value)))
-            sp->root = root;
-    }
-    sp->set_path[sp->n_sets] = path;
-    sp->set_value[sp->n_sets++] = value;
-}
-
 const char **stage_names(struct spec *sp, const struct node *stages)
 {
     int64_t i = 0;
@@ -360,8 +233,8 @@ static void check_top(struct spec *sp)
     const struct node *v = node_get(sp->root, "retort");
 
     for (const struct node *m = sp->root->first; m; m = m->next)
-        if (!is_among(top_keys, m->key, strlen(m->key)))
-            node_unknown_key(sp, m, "a spec", top_keys);
+        if (!is_among(spec_keys, m->key, strlen(m->key)))
+            node_unknown_key(sp, m, "a spec", spec_keys);
     if (!v)
         node_error(sp, sp->root,
                    "a spec begins with \"retort\": 1 (the version of its language)");
@@ -458,7 +331,7 @@ static int load(struct spec *sp, const char *const *sets, int64_t n_sets)
     if (!sp->set_path || !sp->set_value)
         return -1;
     for (int64_t i = 0; i < n_sets; i++)
-        apply_set(sp, sets[i]);
+        spec_set(sp, sets[i]);
     check_top(sp);
     stages = node_get(sp->root, "stages");
     if (!stages || stages->kind != JSON_OBJECT || !stages->first)

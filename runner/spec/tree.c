@@ -64,6 +64,14 @@ void map_release(struct map *map)
     *map = (struct map){0};
 }
 
+bool is_among(const char *const *names, const char *name, size_t n)
+{
+    for (; *names; names++)
+        if (strlen(*names) == n && !strncmp(*names, name, n))
+            return true;
+    return false;
+}
+
 /* ---- values ---- */
 
 static struct node *node_new(struct spec *sp)

@@ -171,15 +171,23 @@ const char *did_you_mean(struct spec *sp, const char *wrong, const char *const *
  * over. */
 int spec_keep(struct spec *sp, struct json_doc *doc, const char *name, const char *dir,
               bool is_set);
+/* load.c: the keys of the top level, NULL-terminated. */
+extern const char *const spec_keys[];
+/* Is the name of n bytes one of them? */
+bool is_among(const char *const *names, const char *name, size_t n);
+/* sets.c: applies one "stage.option=value" to the tree. */
+void spec_set(struct spec *sp, const char *set);
 /* Names of an object of stages, NULL-terminated. */
 const char **stage_names(struct spec *sp, const struct node *stages);
 /* sweep.c: fills spec->combo and spec->tree. */
 int sweep_expand(struct spec *sp);
-/* stages.c: reads a stage; checks all points. */
+/* stages.c: reads a stage. ties.c: checks how the stages of all points are tied. */
 /* Does the option name a split of the task? (unit "split", or a name that ends so) */
 bool option_is_split(const struct option *o);
 struct stage_decl *stage_read(struct spec *sp, const struct node *node);
 void stages_check(struct spec *sp);
+/* "a model or scores" */
+const char *kind_text(struct spec *sp, unsigned kinds);
 /* options.c */
 bool options_read(struct spec *sp, struct stage_decl *st, const char *reading);
 /* tasks.c */

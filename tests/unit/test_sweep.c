@@ -361,6 +361,8 @@ static void set_takes_a_variable_out_of_the_sweep(void **state)
     assert_points(
         "{\"grid\": {\"pruned.ratio\": [0, 0.5, 1], \"teacher.epochs\": [1, 2]}}",
         "pruned.ratio=0.35", "|epochs=1\n|epochs=2\n");
+    spec_free(load_ok(SPEC(""), "teacher.model=../models/x")); /* dots in a value */
+    refused_with(SPEC(""), "teacher..lr=1", "write it as stage.option=value");
     refused_with(SPEC(""), "prunde.ratio=0.1",
                  "--set prunde.ratio=0.1: error: no stage is named \"prunde\"; did you "
                  "mean \"pruned\"?");
