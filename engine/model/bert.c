@@ -6,11 +6,6 @@
 
 #include <string.h>
 
-static struct tensor *activation(struct pass *p, struct tensor *x)
-{
-    return p->model->cfg.activation == HF_RELU ? relu(p->tape, x) : gelu(p->tape, x);
-}
-
 /* Sum of word, position and type vectors, normalised. */
 static struct tensor *embed(struct pass *p)
 {
@@ -36,7 +31,7 @@ static struct tensor *block(struct pass *p, const struct bert_block *b, struct t
     a = site_linear(p, &b->attn_out, site_attention(p, &b->attn, x));
     x = p->first_only ? pass_first(p, x) : x;
     x = site_add_norm(p, &b->ln1, x, b->attn_out.name, drop, a);
-    h = site_linear(p, &b->ffn_out, activation(p, site_linear(p, &b->ffn_in, x)));
+    h = site_linear(p, &b->ffn_out, site_active(p, &b->ffn_in, x));
     return site_add_norm(p, &b->ln2, x, b->ffn_out.name, drop, h);
 }
 
@@ -87,7 +82,7 @@ static struct tensor *mlm_logits(struct pass *p, struct tensor *x, bool decode)
     struct tensor *h =
         take_rows(t, x, tape_indices(t, SHAPE(p->batch->n_mlm), p->batch->mlm_row));
 
-    h = site_norm(p, &m->mlm_ln, activation(p, site_linear(p, &m->mlm_dense, h)));
+    h = site_norm(p, &m->mlm_ln, site_active(p, &m->mlm_dense, h));
     return decode ? linear(t, h, tape_param(t, m->word), tape_param(t, m->mlm_bias)) : h;
 }
 

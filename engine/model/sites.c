@@ -10,6 +10,14 @@ struct tensor *site_linear(struct pass *p, const struct site_linear *s, struct t
                   s->bias ? tape_param(p->tape, s->bias) : NULL);
 }
 
+struct tensor *site_active(struct pass *p, const struct site_linear *s, struct tensor *x)
+{
+    if (p->model->cfg.activation == HF_RELU)
+        return relu(p->tape, site_linear(p, s, x));
+    return linear_gelu(p->tape, x, tape_param(p->tape, s->weight),
+                       s->bias ? tape_param(p->tape, s->bias) : NULL);
+}
+
 struct tensor *site_norm(struct pass *p, const struct site_norm *s, struct tensor *x)
 {
     return layernorm(p->tape, x, tape_param(p->tape, s->gamma),

@@ -127,6 +127,17 @@ static void FN(unary_back)(enum unary what, void *dx, const void *x, const void 
         FN(unary_slope)(what, dx, x, y, dy, n, false);
 }
 
+static void FN(gelu_chain)(void *dy, const void *h, int64_t n)
+{
+    REAL *g = dy;
+    const REAL *restrict v = h;
+    for (int64_t i = 0; i < n; i++) {
+        ACC a = (ACC)v[i];
+        ACC pdf = (ACC)0.39894228040143267794 * EXP((ACC)-0.5 * a * a);
+        g[i] = (REAL)((ACC)g[i] * (CDF(a) + a * pdf));
+    }
+}
+
 static void FN(colsum)(void *dst, const void *x, const void *w, int64_t rows, int64_t c,
                        int64_t c0, int64_t c1)
 {
@@ -228,6 +239,7 @@ const struct kernels SET = {
     .sum = FN(sum),
     .unary = FN(unary),
     .unary_back = FN(unary_back),
+    .gelu_chain = FN(gelu_chain),
     .norm = FN(norm),
     .norm_back = FN(norm_back),
     .colsum = FN(colsum),

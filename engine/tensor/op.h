@@ -82,6 +82,7 @@ struct kernels {
     /* dx +=, or = if fresh */
     void (*unary_back)(enum unary what, void *dx, const void *x, const void *y,
                        const void *dy, int64_t n, bool fresh);
+    void (*gelu_chain)(void *dy, const void *h, int64_t n); /* dy *= gelu'(h) */
     void (*norm)(const struct norm_task *t);
     void (*norm_back)(const struct norm_task *t);
     /* dst[c] += sum over rows of x (times w if not NULL), for at most 64 columns */

@@ -38,6 +38,7 @@ struct tensor *op_bad_shapes(struct tape *tape, const char *op, const struct ten
 
 const struct op op_table[OP_COUNT] = {
     [OP_LINEAR] = {"linear", 2, linear_back},
+    [OP_LINEAR_GELU] = {"linear_gelu", 1, linear_back},
     [OP_ADD] = {"add", 1, add_back},
     [OP_MUL] = {"mul", 1, mul_back},
     [OP_SCALE] = {"scale", 1, scale_back},
@@ -67,7 +68,7 @@ void ops_used(struct strbuf *out)
             const struct kernels *k = kernels_for(f64 ? DT_F64 : DT_F32);
             if (!atomic_load(&used[i][f64]))
                 continue;
-            if (i == OP_LINEAR && k->packers)
+            if ((i == OP_LINEAR || i == OP_LINEAR_GELU) && k->packers)
                 strbuf_printf(out, "%s%s=onednn-%s", gap, op_table[i].name,
                               kernels_level());
             else

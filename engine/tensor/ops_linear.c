@@ -12,6 +12,9 @@
  *
  * bf16 rounds both operands, sums in f32. Where oneDNN cannot (no AVX-512), values are
  * rounded and multiplied in f32. The ref kernels, and what oneDNN refuses, use plain C.
+ *
+ * GELU after a map is taken of each tile while it is in cache, and so is its derivative
+ * before the product that goes back.
  */
 #include <stdlib.h>
 
@@ -116,7 +119,10 @@ struct rows_job {
     const struct gemm_tile *tile[2]; /* large, small */
     const float *from, *bias;
     const void *w;
-    float *to;
+    float *to;   /* NULL: only gelu of it is wanted */
+    float *gelu; /* where that goes, or NULL */
+    float *dy;   /* is multiplied by gelu'(h) before the product, or NULL */
+    const float *h;
     bool half, add;
     atomic_int failed;
 };
@@ -153,17 +159,23 @@ static void rows_task(void *ctx, int64_t task)
     int64_t m = small ? SMALL : TILE;
     int64_t r = small ? j->large * TILE + (task - j->large) * SMALL : task * TILE;
     int64_t rows = min64(m, j->n - r);
-    float *to = j->to + r * j->out, *y = to;
+    float *to = j->to ? j->to + r * j->out : NULL, *y = to;
+    if (j->dy)
+        j->k->gelu_chain(j->dy + r * j->in, j->h + r * j->in, rows * j->in);
     const void *x = operand(j, j->from + r * j->in, rows, m);
-    if (rows < m)
+    if (rows < m || !to)
         y = gemm_scratch(1, m * j->out * (int64_t)sizeof *y);
     if (y && y != to && j->add) {
         memset(y + rows * j->out, 0, (size_t)((m - rows) * j->out) * sizeof *y);
         memcpy(y, to, (size_t)(rows * j->out) * sizeof *y);
     }
-    if (!x || !y || gemm_run(j->tile[small], x, j->w, j->bias, y))
+    if (!x || !y || gemm_run(j->tile[small], x, j->w, j->bias, y)) {
         atomic_store(&j->failed, 1);
-    else if (y != to)
+        return;
+    }
+    if (j->gelu)
+        j->k->unary(UNARY_GELU, j->gelu + r * j->out, y, rows * j->out);
+    if (to && y != to)
         memcpy(to, y, (size_t)(rows * j->out) * sizeof *y);
 }
 
@@ -174,6 +186,8 @@ struct operands {
     const struct tensor *w;
     const float *w_data; /* w's values, or rounded ones */
     const float *bias;
+    float *gelu, *chain; /* as in struct rows_job: gelu; dy */
+    const float *h;
     int64_t n, i, o;
     enum dtype dtype; /* of the primitives */
 };
@@ -190,6 +204,9 @@ static bool rows_product(struct tape *tape, const struct operands *a, enum side 
                          .from = nt ? a->x : a->dy,
                          .bias = nt ? a->bias : NULL,
                          .to = to,
+                         .gelu = nt ? a->gelu : NULL,
+                         .dy = nt ? NULL : a->chain,
+                         .h = a->h,
                          .half = a->dtype == DT_BF16,
                          .add = add};
     struct gemm *g = gemm_find(a->dtype, j.in, j.out);
@@ -386,6 +403,7 @@ static struct operands operands(struct tape *tape, const struct linear *l)
                          .w = l->w,
                          .w_data = l->w ? l->w->data : NULL,
                          .bias = l->b,
+                         .gelu = l->gelu,
                          .n = l->n,
                          .i = l->i,
                          .o = l->o,
@@ -412,23 +430,48 @@ static struct job plain(const struct operands *a, void *to)
                         .to = to};
 }
 
+static void gelu_task(void *ctx, int64_t task)
+{
+    struct job *j = ctx;
+    int64_t e = task * 4096, n = min64(4096, j->n - e);
+    if (j->dy)
+        j->k->gelu_chain(at(j->dy, j->k, e), at(j->x, j->k, e), n);
+    else
+        j->k->unary(UNARY_GELU, at(j->to, j->k, e), at(j->x, j->k, e), n);
+}
+
+/* to = gelu(h); dy: dy *= gelu'(h) instead */
+static void gelu_all(struct tape *tape, const struct kernels *k, void *to, const void *dy,
+                     const void *h, int64_t n)
+{
+    op_run(tape, tasks_of(n, 4096), gelu_task,
+           &(struct job){.k = k, .n = n, .x = h, .dy = dy, .to = to});
+}
+
 void linear_forward(struct tape *tape, const struct linear *l, void *y)
 {
     struct arena_mark mark = arena_mark(tape_arena(tape));
     const struct kernels *k = kernels_for(tape_real(tape));
-    if (tape_bad(tape) || !y)
+    int64_t size = l->n * l->o;
+    if (tape_bad(tape))
         return;
-    if (l->n == 0 || l->i == 0 || l->o == 0) {
-        for (int64_t r = 0; r < l->n * l->o; r++)
+    if (size && l->i) {
+        struct operands a = operands(tape, l);
+        if (a.k->packers && rows_product(tape, &a, SIDE_NT, y, false)) {
+            arena_rewind(tape_arena(tape), mark);
+            return;
+        }
+        y = y ? y : tape_alloc(tape, size, (size_t)dtype_bytes(k->dtype));
+        struct job j = plain(&a, y);
+        op_run(tape, y ? tasks_of(a.n, TILE) : 0, nt_task, &j);
+    } else {
+        y = y ? y : tape_alloc(tape, size, (size_t)dtype_bytes(k->dtype));
+        for (int64_t r = 0; y && r < size; r++)
             memcpy(at(y, k, r), l->b ? at(l->b, k, r % l->o) : &(double){0},
                    (size_t)dtype_bytes(k->dtype));
-        return;
     }
-    struct operands a = operands(tape, l);
-    if (!a.k->packers || !rows_product(tape, &a, SIDE_NT, y, false)) {
-        struct job j = plain(&a, y);
-        op_run(tape, tasks_of(a.n, TILE), nt_task, &j);
-    }
+    if (l->gelu)
+        gelu_all(tape, k, l->gelu, NULL, y, size);
     arena_rewind(tape_arena(tape), mark);
 }
 
@@ -436,17 +479,26 @@ void linear_dx(struct tape *tape, const struct linear *l, void *dx, bool fresh)
 {
     struct arena_mark mark = arena_mark(tape_arena(tape));
     const struct kernels *k = kernels_for(tape_real(tape));
-    if (tape_bad(tape) || !dx)
+    if (tape_bad(tape))
         return;
     size_t bytes = (size_t)(l->n * l->i * dtype_bytes(k->dtype));
-    if (l->n == 0 || l->i == 0 || l->o == 0) {
-        if (fresh && bytes)
-            memset(dx, 0, bytes);
+    bool empty = l->n == 0 || l->i == 0 || l->o == 0;
+    bool fused = l->h && dx && !empty && k->packers && gemm_can(tape_compute(tape));
+    if (l->h && !fused)
+        gelu_all(tape, k, NULL, l->dy, l->h, l->n * l->o);
+    if (dx && empty && fresh && bytes)
+        memset(dx, 0, bytes);
+    if (!dx || empty)
         return;
-    }
     struct operands a = operands(tape, l);
+    if (fused) {
+        a.chain = at(l->dy, k, 0);
+        a.h = l->h;
+    }
     if (!a.k->packers || !rows_product(tape, &a, SIDE_NN, dx, !fresh)) {
         struct job j = plain(&a, dx);
+        if (fused)
+            gelu_all(tape, k, NULL, l->dy, l->h, l->n * l->o);
         if (fresh)
             memset(dx, 0, bytes);
         op_run(tape, tasks_of(a.n, TILE), nn_task, &j);
@@ -481,13 +533,13 @@ void linear_dw(struct tape *tape, const struct linear *l, void *dw, bool fresh, 
     arena_rewind(tape_arena(tape), mark);
 }
 
-struct tensor *linear(struct tape *tape, struct tensor *x, struct tensor *w,
-                      struct tensor *b)
+static struct tensor *map(struct tape *tape, int op, struct tensor *x, struct tensor *w,
+                          struct tensor *b)
 {
     if (tape_bad(tape) || !x || !w)
         return NULL;
     if (x->shape.rank != 2 || w->shape.rank != 2 || x->shape.dim[1] != w->shape.dim[1])
-        return op_bad_shapes(tape, "linear", x, w, "wants (N, I) and (O, I)");
+        return op_bad_shapes(tape, op_table[op].name, x, w, "wants (N, I) and (O, I)");
     struct linear l = {.x = x->data,
                        .w = w,
                        .b = b ? b->data : NULL,
@@ -495,12 +547,42 @@ struct tensor *linear(struct tape *tape, struct tensor *x, struct tensor *w,
                        .i = x->shape.dim[1],
                        .o = w->shape.dim[0]};
     if (b && shape_count(b->shape) != l.o)
-        return op_bad_shapes(tape, "linear", w, b, "the bias has one value a row");
-    struct tensor *y = tape_tensor(tape, tape_real(tape), SHAPE(l.n, l.o));
-    if (!y)
+        return op_bad_shapes(tape, op_table[op].name, w, b,
+                             "the bias has one value a row");
+    struct shape shape = SHAPE(l.n, l.o);
+    bool bend = op == OP_LINEAR_GELU, keep = bend && tape_records(tape);
+    struct tensor *y = tape_tensor(tape, tape_real(tape), shape);
+    struct tensor *h = keep ? tape_tensor(tape, tape_real(tape), shape) : NULL;
+    if (!y || (keep && !h))
         return NULL;
-    linear_forward(tape, &l, y->data);
-    return tape_record(tape, &op_table[OP_LINEAR], y, NULL, x, w, b, NULL);
+    l.gelu = bend ? y->data : NULL;
+    linear_forward(tape, &l, !bend ? y->data : keep ? h->data : NULL);
+    return tape_record(tape, &op_table[op], y, h ? h->data : NULL, x, w, b, NULL);
+}
+
+struct tensor *linear(struct tape *tape, struct tensor *x, struct tensor *w,
+                      struct tensor *b)
+{
+    return map(tape, OP_LINEAR, x, w, b);
+}
+
+struct tensor *linear_gelu(struct tape *tape, struct tensor *x, struct tensor *w,
+                           struct tensor *b)
+{
+    op_use(tape, OP_LINEAR_GELU);
+    return map(tape, OP_LINEAR_GELU, x, w, b);
+}
+
+/* A gradient that somebody asked to keep is not to be changed. */
+static void *own_grad(struct tape *tape, struct node *node)
+{
+    int64_t bytes = shape_count(node->out->shape) * dtype_bytes(node->out->dtype);
+    if (!node->keep)
+        return node->grad;
+    void *copy = tape_alloc(tape, bytes, 1);
+    if (copy)
+        memcpy(copy, node->grad, (size_t)bytes);
+    return copy;
 }
 
 void linear_back(struct tape *tape, struct node *node)
@@ -510,8 +592,9 @@ void linear_back(struct tape *tape, struct node *node)
     void *dx = tape_grad_to(tape, x, &fresh_x), *dw = tape_grad_to(tape, w, &fresh_w);
     void *db = tape_grad_of(tape, node->in[2]);
     struct linear l = {.x = x->data,
-                       .dy = node->grad,
+                       .dy = node->attr ? own_grad(tape, node) : node->grad,
                        .w = w,
+                       .h = node->attr,
                        .n = x->shape.dim[0],
                        .i = x->shape.dim[1],
                        .o = w->shape.dim[0]};

@@ -11,6 +11,7 @@
 
 enum {
     OP_LINEAR,
+    OP_LINEAR_GELU,
     OP_ADD,
     OP_MUL,
     OP_SCALE,
@@ -128,11 +129,14 @@ struct linear {
     const void *x, *dy;
     const struct tensor *w;
     const void *b;
+    void *gelu;    /* (n, o) forward: gelu(y) goes here; NULL: no gelu */
+    const void *h; /* (n, o) backward: y, of which the gelu was taken; NULL: none was */
     int64_t n, i, o;
 };
-/* y = x w' + b */
+/* y = x w' + b; y may be NULL if only its gelu is wanted. */
 void linear_forward(struct tape *tape, const struct linear *l, void *y);
-/* dx += dy w; fresh: dx = dy w. dx NULL: nothing. */
+/* dx += dy w; fresh: dx = dy w. dx NULL: nothing. With h, dy itself first becomes
+ * dy gelu'(h), also for a NULL dx. */
 void linear_dx(struct tape *tape, const struct linear *l, void *dx, bool fresh);
 /* dw += dy' x; fresh: dw = dy' x; db += sum of dy over rows. NULL: not wanted. */
 void linear_dw(struct tape *tape, const struct linear *l, void *dw, bool fresh, void *db);

@@ -177,6 +177,8 @@ const void *pass_gate_grad(const struct pass *p, int64_t layer);
 
 /* The verbs of which models are made. */
 struct tensor *site_linear(struct pass *p, const struct site_linear *s, struct tensor *x);
+/* The model's activation of it. */
+struct tensor *site_active(struct pass *p, const struct site_linear *s, struct tensor *x);
 struct tensor *site_attention(struct pass *p, const struct site_attention *s,
                               struct tensor *x);
 /* The places of x's rows: all of the batch, or the first of each sequence. */

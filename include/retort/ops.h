@@ -16,6 +16,9 @@
  * compute type. */
 struct tensor *linear(struct tape *tape, struct tensor *x, struct tensor *w,
                       struct tensor *b);
+/* gelu(linear(x, w, b)), the same bits in fewer passes over memory. */
+struct tensor *linear_gelu(struct tape *tape, struct tensor *x, struct tensor *w,
+                           struct tensor *b);
 
 /* a + b, a * b, elementwise: equal shapes, or b is a row (C) added to every row of a. */
 struct tensor *add(struct tape *tape, struct tensor *a, struct tensor *b);

@@ -249,6 +249,63 @@ static void gradients_of_two_uses_are_added(void **state)
     layer_free(&l);
 }
 
+/* Values and gradients of both, through one and through two operations. */
+static void bend(struct layer *l, const char *level, enum dtype compute, bool fused,
+                 bool frozen_x)
+{
+    struct err err = ERR_INIT;
+    struct tape *t = tape_new(NULL, compute, &err);
+    assert_ok(kernels_select(level, &err), &err);
+    memset(l->w.grad, 0, (size_t)(l->o * l->i) * 4);
+    memset(l->b.grad, 0, (size_t)l->o * 4);
+    tape_begin(t, TAPE_TRAIN);
+    struct shape shape = SHAPE(l->n, l->i);
+    struct tensor *x =
+        frozen_x ? tape_constant(t, shape, l->x) : tape_leaf(t, shape, l->x);
+    struct tensor *w = tape_param(t, &l->w), *b = tape_param(t, &l->b);
+    struct tensor *y = fused ? linear_gelu(t, x, w, b) : gelu(t, linear(t, x, w, b));
+    struct tensor *dy = tape_constant(t, SHAPE(l->n, l->o), l->dy);
+    tape_backward(t, sum_all(t, mul(t, y, dy)), 1);
+    assert_ok(tape_failed(t, &err), &err);
+    copy_out(l->y, y, y->data, l->n * l->o);
+    if (!frozen_x)
+        copy_out(l->dx, x, tape_grad(t, x), l->n * l->i);
+    memcpy(l->dw, l->w.grad, (size_t)(l->o * l->i) * 4);
+    memcpy(l->db, l->b.grad, (size_t)l->o * 4);
+    tape_begin(t, TAPE_EVAL); /* what is not kept there changes nothing */
+    y = linear_gelu(t, tape_constant(t, shape, l->x), tape_param(t, &l->w),
+                    tape_param(t, &l->b));
+    if (compute != DT_F64)
+        assert_memory_equal(y->data, l->y, (size_t)(l->n * l->o) * 4);
+    tape_free(t);
+    kernels_select(NULL, NULL);
+}
+
+static void gelu_in_the_tiles_changes_no_bit(void **state)
+{
+    (void)state;
+    static const int64_t dims[][3] = {
+        {1700, 384, 1536}, {77, 100, 33}, {1, 3, 1}, {64, 64, 64}};
+    for (int k = 0; k < 4; k++)
+        for (int c = 0; c < 9; c++) {
+            const char *level = c < 8 ? levels[c % 4] : "ref";
+            enum dtype compute = c >= 8 ? DT_F64 : c >= 4 ? DT_BF16 : DT_F32;
+            const int64_t *d = dims[k];
+            if (kernels_select(level, NULL) || (k == 0 && strcmp(level, "v4")))
+                continue;
+            struct layer one = layer_new(d[0], d[1], d[2], false);
+            struct layer two = layer_new(d[0], d[1], d[2], false);
+            bend(&one, level, compute, true, c == 5);
+            bend(&two, level, compute, false, c == 5);
+            assert_memory_equal(one.y, two.y, (size_t)(d[0] * d[2]) * 4);
+            assert_memory_equal(one.dx, two.dx, (size_t)(d[0] * d[1]) * 4);
+            assert_memory_equal(one.dw, two.dw, (size_t)(d[1] * d[2]) * 4);
+            assert_memory_equal(one.db, two.db, (size_t)d[2] * 4);
+            layer_free(&one);
+            layer_free(&two);
+        }
+}
+
 static void packed_weights_follow_the_parameter(void **state)
 {
     (void)state;
@@ -298,6 +355,7 @@ int main(void)
         cmocka_unit_test(threads_change_no_bit_of_384_by_384_by_4096),
         cmocka_unit_test(other_rows_change_no_bit),
         cmocka_unit_test(gradients_of_two_uses_are_added),
+        cmocka_unit_test(gelu_in_the_tiles_changes_no_bit),
         cmocka_unit_test(packed_weights_follow_the_parameter),
         cmocka_unit_test(the_cache_of_primitives_is_bounded),
     };
