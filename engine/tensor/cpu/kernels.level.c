@@ -80,7 +80,8 @@ static inline float cdf_f(float x)
     q = FMA(q, s, 2.8416084125638008e-2f);
     q = FMA(q, s, 0.25053519010543823f);
     q = FMA(q, s, 1.0f);
-    return 0.5f + z * p / q;
+    float cdf = 0.5f + z * p / q;
+    return x < -5.5f ? 0.0f : cdf;
 }
 
 #define JOIN_(a, b, c) a##b##c
