@@ -60,8 +60,7 @@ static inline float tanh_f(float x)
 
 /*
  * The normal distribution's 1/2 + x P(x^2) / Q(x^2): a minimax fit on |x| < 5.5 of its
- * distance from 1/2, with a relative error of 2e-8; beyond, it is 0 or 1 within what
- * float holds of it.
+ * distance from 1/2, with a relative error of 2e-8; beyond, it is 0 or 1.
  */
 static inline float cdf_f(float x)
 {
