@@ -44,6 +44,9 @@ bool gemm_any_rows(struct gemm *g);
  * slot (0 to 2); freed with the thread. NULL: no memory. */
 void *gemm_scratch(int slot, int64_t bytes);
 
+/* The instructions that oneDNN's products use here, as its number for the set. */
+unsigned gemm_instructions(void);
+
 /* Entries in the cache now, for tests. */
 int64_t gemm_cached(void);
 

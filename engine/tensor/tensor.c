@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "gemm.h"
 #include "op.h"
 #include "update.h"
 
@@ -311,6 +312,11 @@ static int level_now(void)
 const char *kernels_level(void)
 {
     return levels[level_now()].level;
+}
+
+unsigned kernels_products(void)
+{
+    return kernels_for(DT_F32)->packers ? gemm_instructions() : 0;
 }
 
 const struct kernels *kernels_for(enum dtype dtype)

@@ -183,5 +183,8 @@ struct tensor *tape_keep(struct tape *tape, struct arena_mark mark, struct tenso
  * possible here. */
 int kernels_select(const char *level, struct err *err);
 const char *kernels_level(void);
+/* The instruction set of the library's products, as a number; 0 with ref kernels. Part of
+ * what decides the bits: one level may have several (AVX-512 with and without bf16). */
+unsigned kernels_products(void);
 
 #endif

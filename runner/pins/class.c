@@ -10,8 +10,8 @@ int env_class(char out[SHA256_HEX], struct err *err)
     char buf[64];
     int rc;
 
-    strbuf_printf(&sb, "kernels %s\ncompiler %s\n", kernels_level(),
-                  build_info().compiler);
+    strbuf_printf(&sb, "kernels %s\nproducts %#x\ncompiler %s\n", kernels_level(),
+                  kernels_products(), build_info().compiler);
     for (int i = 0; i < 2; i++)
         strbuf_printf(&sb, "%s %s\n", numeric[i], library_version(numeric[i], buf));
     rc = strbuf_failed(&sb, err);

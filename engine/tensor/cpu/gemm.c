@@ -388,6 +388,11 @@ void gemm_release(struct gemm *g)
     pthread_mutex_unlock(&lock);
 }
 
+unsigned gemm_instructions(void)
+{
+    return (unsigned)dnnl_get_effective_cpu_isa();
+}
+
 int64_t gemm_cached(void)
 {
     pthread_mutex_lock(&lock);
