@@ -13,7 +13,6 @@
 #include "retort/hash.h"
 #include "state.h"
 
-#define READ_MAX 64      /* runs opened for the sake of forecasts */
 #define CANDIDATES_MAX 8 /* of other specs, for one job: the newest */
 #define NEAREST_MAX 2000 /* jobs compared with all runs */
 
@@ -24,7 +23,7 @@ static struct json_doc *identity_of(struct states *s, const char *id)
     struct run *run = NULL;
     struct json_doc *doc;
 
-    if (s->read++ >= READ_MAX || run_open(&run, s->pl->store, id, false, &quiet))
+    if (s->read++ >= STATES_READ_MAX || run_open(&run, s->pl->store, id, false, &quiet))
         return NULL;
     doc = quiet_json(run_head_text(run, "resolved"));
     run_close(run);
@@ -193,5 +192,5 @@ void expect(struct states *s, struct job *job)
     if (!r || isnan(ratio))
         return;
     job->seconds = r->seconds * ratio;
-    job->bytes = r->bytes;
+    job->bytes = expect_bytes(s, job, r, ratio);
 }

@@ -248,6 +248,7 @@ static void set_sealed(struct states *s, struct job *job, const struct run_info 
         job->why = code;
     } else if (!record_covered(s, job)) {
         job->state = JOB_RERUN;
+        job->bytes = expect_bytes(s, job, info, 1);
         job->why = "its record lacks what \"record\" asks for";
     } else {
         bool other = class && *info->env_class && strcmp(class, info->env_class);

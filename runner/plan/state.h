@@ -27,6 +27,12 @@ struct json_doc *quiet_json(const char *text);
 const struct run_info *nearest_run(const struct states *s, const struct job *job,
                                    int64_t *diff);
 
+/* disk.c: bytes that the job will take, from a run of its like; it makes `ratio`
+ * times the steps of that. */
+int64_t expect_bytes(struct states *s, const struct job *job, const struct run_info *like,
+                     double ratio);
+#define STATES_READ_MAX 64 /* runs opened for the sake of forecasts */
+
 /* Fills in seconds and bytes of a job that is to be done, as far as they can be known. */
 void expect(struct states *s, struct job *job);
 

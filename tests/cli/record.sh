@@ -67,6 +67,16 @@ grep -q '4 cached' log || fail "a lost snapshot matters to the default record"
 grep -q '1 done, 0 failed, 3 cached' log || fail "a lost snapshot is not made again"
 [ -e "fresh/$f" ] || fail "the lost snapshot is not there again"
 
+# The plan forecasts the disk from an earlier run: 12 steps where that had 7.
+bytes_of() { awk -v id="\"id\": \"$1" 'index($0, id) {on = 1} on && /"bytes"/ {gsub(/[^0-9]/, ""); print; exit}'; }
+sed 's/"max_steps": 7/"max_steps": 12/' some.json > longer.json
+want=$("$RETORT" plan longer.json --store fresh --json | awk '/"id"/ {id = $2} /"stage": "trained"/ {gsub(/[",]/, "", id); print id}')
+told=$("$RETORT" plan longer.json --store fresh --json | bytes_of "$want")
+"$RETORT" run longer.json --store fresh > log 2>&1 || fail "the longer run fails"
+took=$("$RETORT" ls --store fresh --json | bytes_of "$want")
+[ $((told * 10)) -gt $((took * 9)) ] && [ $((told * 9)) -lt $((took * 10)) ] \
+    || fail "the plan said $told bytes, it took $took"
+
 # A stage's own record stands in place of the whole one; what it cannot give is an error.
 cat > own.json <<'END'
 {"retort": 1, "name": "own",
