@@ -21,6 +21,19 @@
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
+/* After a write that failed (a full disk), the library's own cleaning up at exit crashes
+ * on what it could not close: it is left out, and silent. */
+static void begin(void)
+{
+    static bool begun; /* under the lock */
+
+    pthread_mutex_lock(&lock);
+    if (!begun)
+        H5dont_atexit();
+    begun = true;
+    H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
+}
+
 /* ---- errors ---- */
 
 static herr_t first_words(unsigned n, const H5E_error2_t *e, void *ctx)
@@ -144,8 +157,7 @@ struct h5_out *h5_create(const char *path, struct err *err)
         free(o);
         return NULL;
     }
-    pthread_mutex_lock(&lock);
-    H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
+    begin();
     o->links = H5Pcreate(H5P_LINK_CREATE);
     o->datasets = H5Pcreate(H5P_DATASET_CREATE);
     o->groups = H5Pcreate(H5P_GROUP_CREATE);
@@ -367,8 +379,7 @@ struct h5_in *h5_open(const char *path, const struct file_map *map, struct err *
 
     if (!in)
         return NULL;
-    pthread_mutex_lock(&lock);
-    H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
+    begin();
     hid_t fapl = H5Pcreate(H5P_FILE_ACCESS);
     H5Pset_fclose_degree(fapl, H5F_CLOSE_STRONG);
     *in = (struct h5_in){path, map, H5Fopen(path, H5F_ACC_RDONLY, fapl)};

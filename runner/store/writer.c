@@ -274,8 +274,10 @@ static int adopt(struct run_writer *w, const struct checkpoint_head *head,
     if (head->generation < 1 || head->generation >= w->generation)
         return err_set(err, ERR_INPUT, "it is of generation %lld",
                        (long long)head->generation);
-    if (journal_read(&c, &maps, w->dir, head->generation, head->position, err))
+    if (journal_read(&c, &maps, w->dir, head->generation, head->position, err)) {
+        journal_maps_release(&maps);
         return -1;
+    }
     for (int64_t i = 0; i < c->items_n; i++)
         c->items[i].data = NULL; /* the index needs no data, and the maps go */
     content_free(w->index);
