@@ -94,8 +94,8 @@ struct tensor *dropout_add_norm(struct tape *tape, struct tensor *x, struct tens
  * Scaled dot-product attention per sequence and head (Vaswani et al. 2017, eq. 1), with
  * gates (Michel et al. 2019): sequence b has the rows offsets[b] .. offsets[b+1] - 1;
  *
- *     P = softmax(q k' / sqrt(D)),  c = dropout(P) v,  out[:, h*D .. h*D + D) = gate[b,
- * h] * c
+ *     P = softmax(q k' / sqrt(D)),  c = dropout(P) v
+ *     out[:, h*D .. h*D + D) = gate[b, h] * c
  *
  * q, k, v (N, H*D); gates (B, H) or (H) or NULL (all 1); offsets i32 (B + 1). -> (N,
  * H*D). Multiplying by a gate of 1 is exact. The gradient of gate[b, h] is sum_t c_t .

@@ -5,14 +5,14 @@
  * maps and hands them on all at once; a reader finds them at /steps/<step>/... of the run
  * (docs/store.md):
  *
- *     weights/<parameter>            as the step starts from them
- *     gradients/<parameter>          of the step's loss, summed over its micro-batches,
- * before clipping activations/embeddings         (token, channel) of the first examples
- * of the step activations/encoder.layer.0    (token, channel) what the block gives
- *     activations/pooled, logits     (sequence, channel) or as the head gives them
- *     attention/encoder.layer.0/0    (head, query, key) of sequence 0: softmax(q k' /
- * sqrt(D)), before dropout batch/...                      which examples, tokens and
- * sequences these are
+ *     weights/<parameter>          as the step starts from them
+ *     gradients/<parameter>        summed over the step's micro-batches, before clipping
+ *     activations/embeddings       (token, channel) of the first examples of the step
+ *     activations/encoder.layer.0  (token, channel) what the block gives
+ *     activations/pooled, logits   (sequence, channel) or as the head gives them
+ *     attention/encoder.layer.0/0  (head, query, key) of sequence 0: softmax(q k' /
+ *                                  sqrt(D)), before dropout
+ *     batch/...                    which examples, tokens and sequences these are
  *
  * The step's own computation is left alone: the results have the same bits with any
  * "record".

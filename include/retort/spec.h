@@ -2,7 +2,8 @@
  * Specs and plans: from one JSON file to a graph of jobs.
  *
  *     spec_load: strict JSON, `extends`, `--set`, checked against the methods' tables;
- * all errors at once spec -> points (sweep x seeds) -> jobs (equal stages merged) -> ids
+ *                all errors at once
+ *     spec -> points (sweep x seeds) -> jobs (equal stages merged) -> ids
  *
  * docs/spec.md describes the language.
  */

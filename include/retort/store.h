@@ -1,13 +1,15 @@
 /*
  * The store: what jobs leave on disk.
  *
- *     <store>/ab/ab..64 hex../run.h5     sealed, read-only: the run
- *                            /journal.G  append-only records of generation G while it
- * works /ckpt/      checkpoints, whole files /lease      who works on it (host, pid,
- * start time, generation, heartbeat) <store>/catalog                    append-only lines
- * with CRC: a cache of what is there <store>/objects.git                object database
- * of the pins (runner/pins/git.c) <store>/labels                     names and notes that
- * people gave to runs
+ *     <store>/ab/ab..64 hex../run.h5   sealed, read-only: the run
+ *                            /journal.G  append-only records of generation G, while it
+ *                                        works
+ *                            /ckpt/      checkpoints, whole files
+ *                            /lease      who works on it (host, pid, start time,
+ *                                        generation, heartbeat)
+ *     <store>/catalog        append-only lines with CRC: a cache of what is there
+ *     <store>/objects.git    object database of the pins (runner/pins/git.c)
+ *     <store>/labels         names and notes that people gave to runs
  *
  * No HDF5 file is ever open for writing across a step: the truth of a working run is its
  * journal; at the end a fresh run.h5 is written aside, checked, renamed, made read-only.

@@ -8,9 +8,11 @@
  * A tape records the operations of one step and differentiates them backwards:
  *
  *     tape_begin(tape, TAPE_TRAIN);
- *     struct tensor *loss = cross_entropy(tape, linear(tape, x, tape_param(tape, w),
- * NULL), labels, NULL); tape_backward(tape, loss);                       gradients are in
- * w->grad if (tape_failed(tape, err)) goto done;
+ *     struct tensor *y = linear(tape, x, tape_param(tape, w), NULL);
+ *     struct tensor *loss = cross_entropy(tape, y, labels, NULL);
+ *     tape_backward(tape, loss);    gradients are in w->grad
+ *     if (tape_failed(tape, err))
+ *         goto done;
  *
  * Operations never return an error: a failure (shapes, memory) sticks to the tape, later
  * operations return a harmless tensor or NULL and do nothing, and each step asks once.

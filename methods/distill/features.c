@@ -4,8 +4,9 @@
  *
  *     /features/logits   (example, class)
  *     /features/states   (row, block, channel); a row is a sequence ([CLS]) or a token
- *     /features/blocks   numbers from 1 of the stored blocks;  /features/depth: blocks of
- * the teacher /features/data     the split and the cut that they are of
+ *     /features/blocks   numbers from 1 of the stored blocks
+ *     /features/depth    blocks of the teacher
+ *     /features/data     the split and the cut that they are of
  */
 #include "retort/method.h"
 #include "retort/train.h"

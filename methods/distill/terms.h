@@ -12,11 +12,15 @@
  * How terms are scaled, B examples, C classes, R rows of states, K pairs of blocks, d
  * channels:
  *
- *                soft labels                       states
- *     code       T^2 / (B C) sum KL                1 / (R K d) sum || ||^2   (PKD's
- * program; its grids are of this scale) published  sum over examples of the cross-entropy
- * with the softened teacher; sum over rows and pairs hinton     T^2 / B sum KL 1 / (R K
- * d) sum || ||^2   (Hinton et al. 2015, section 2)
+ *                soft labels                   states
+ *     code       T^2 / (B C) sum KL            1 / (R K d) sum || ||^2
+ *     published  sum over examples of the      sum over rows and pairs
+ *                cross-entropy with the
+ *                softened teacher
+ *     hinton     T^2 / B sum KL                1 / (R K d) sum || ||^2
+ *
+ * code is the scale of PKD's program and of its grids; hinton that of Hinton et al. 2015,
+ * section 2.
  */
 enum scaling { SCALING_CODE, SCALING_PUBLISHED, SCALING_HINTON };
 extern const char *const term_scalings[];

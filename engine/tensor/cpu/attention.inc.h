@@ -3,10 +3,12 @@
  * once for each level. Blocks of queries; per block, with s = q k', e = exp((s - max) /
  * sqrt(D)), Z = sum_j e:
  *
- *     forward    c_i = (gate f / Z_i) sum_j keep_ij e_ij v_j            f = 1 / (1 -
- * dropout) backward   P = e / Z,  t_ij = keep_ij P_ij (dout_i . v_j),  r_i = sum_j t_ij,
- * ds = t - P r dq = gate f / sqrt(D) ds k,  dk = gate f / sqrt(D) ds' q,  dv = gate f
- * (keep P)' dout dgate = f sum_i r_i
+ *     forward    c_i = (gate f / Z_i) sum_j keep_ij e_ij v_j,    f = 1 / (1 - dropout)
+ *     backward   P = e / Z,  t_ij = keep_ij P_ij (dout_i . v_j),  r_i = sum_j t_ij,
+ *                ds = t - P r
+ *                dq = gate f / sqrt(D) ds k,  dk = gate f / sqrt(D) ds' q,
+ *                dv = gate f (keep P)' dout
+ *                dgate = f sum_i r_i
  *
  * The backward pass computes s again: probabilities are never stored, only max and Z of a
  * row and the bits of dropout. Operands that are read as vectors are copied into the
