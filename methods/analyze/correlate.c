@@ -141,6 +141,10 @@ static int run(struct stage *st)
             return -1;
     if (correlate(&c))
         return -1;
+    if (isnan(over_pairs(&c, PEARSON)))
+        stage_note(st,
+                   "the correlation is not defined: all scores of a run are equal, or "
+                   "there are fewer than two");
     for (int k = 0; k < KINDS; k++) {
         stage_doubles(st, arena_printf(st->arena, "/stats/%s", kinds[k]), c.r[k], c.n,
                       c.n, "input", "other");
