@@ -17,9 +17,10 @@ from safetensors.torch import save_file
 from transformers import AutoModelForSequenceClassification, get_linear_schedule_with_warmup, logging
 
 
-def read_batches(path, batch):
-    """Padded batches of at most `batch` sequences: ids, types, mask, labels."""
+def read_batches(path):
+    """Padded batches: ids, types, mask, labels."""
     d = load_file(path)
+    batch = int(d["batch"][0])
     ends = np.cumsum(d["length"])
     for at in range(0, len(ends), batch):
         rows = range(at, min(at + batch, len(ends)))
@@ -44,7 +45,7 @@ def load(folder, dtype=torch.float64):
 
 def gradients(folder, batches):
     model = load(folder)
-    inputs, labels = next(read_batches(batches, 1 << 20))
+    inputs, labels = next(read_batches(batches))
     logits = model(**inputs).logits
     torch.nn.functional.cross_entropy(logits, labels).backward()
     out = {name: p.grad.float() for name, p in model.named_parameters()}
@@ -60,9 +61,9 @@ def groups(model):
             {"params": [p for n, p in model.named_parameters() if plain(n)], "weight_decay": 0.0}]
 
 
-def steps(folder, batches, size=8):
+def steps(folder, batches):
     model = load(folder, torch.float32)
-    data = list(read_batches(batches, size))
+    data = list(read_batches(batches))
     optimizer = torch.optim.AdamW(groups(model), lr=5e-5, fused=True)
     schedule = get_linear_schedule_with_warmup(optimizer, -(-len(data) // 10), len(data))
     losses, norms = [], []
