@@ -1,7 +1,7 @@
 #!/bin/sh
 # Runs the tests and counts them: run.sh BUILD [KIND...], KIND of: unit parity fault fuzz cli golden.
 #
-# C tests are cmocka programs speaking TAP. Shell tests are tests/{cli,golden}/NAME.sh, run in an empty
+# C tests are cmocka programs speaking TAP. Shell tests are tests/{cli,golden,parity}/NAME.sh, run in an empty
 # folder with RETORT and SOURCE set: exit 0 passes, 77 skips (the reason is the last line), else failed;
 # where NAME.out, NAME.err or NAME.exit stands beside it, stdout, stderr or the exit code must be equal to it.
 # The last line reads: N passed, N failed, N skipped.
@@ -77,7 +77,9 @@ for kind in $kinds; do
             name=$kind/$(basename "$src" .c)
             c_test "$build/tests/$kind/$(basename "$src" .c)"
         done ;;
-    cli | golden)
+    esac
+    case $kind in
+    cli | golden | parity)
         for src in "$SOURCE"/tests/"$kind"/*.sh; do
             [ -e "$src" ] || continue
             name=$kind/$(basename "$src" .sh)
