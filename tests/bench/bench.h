@@ -22,7 +22,8 @@
 #include "retort/model.h"
 #include "retort/task.h"
 
-enum work { WORK_TRAIN, WORK_EVAL };
+enum work { WORK_TRAIN, WORK_EVAL, WORK_ABLATE };
+extern const char *const work_names[]; /* "train", "eval", "ablate" */
 
 /* One thing to be measured. */
 struct bench_case {
@@ -41,6 +42,10 @@ struct bench_shape {
     int64_t layers, width, heads, ffn;
 };
 const struct bench_shape *bench_shape(const char *name); /* or NULL */
+
+/* Folder of a case's checkpoint, of its data; false if it is not at hand. */
+bool bench_model_dir(char *path, size_t size, const struct bench_case *c);
+bool bench_data_dir(char *path, size_t size, const struct bench_case *c);
 
 /* Model with the head that the data needs, from the checkpoint or drawn; *real says
  * which. */

@@ -20,6 +20,8 @@ static const struct bench_shape shapes[] = {
     {"base", "bert-base-l12-h768", 12, 768, 12, 3072},
 };
 
+const char *const work_names[] = {"train", "eval", "ablate"};
+
 const struct bench_shape *bench_shape(const char *name)
 {
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
@@ -74,12 +76,22 @@ static bool real_dir(char *path, size_t size, const char *kind, const char *name
     return dir && file_is_dir(path);
 }
 
-static const struct task *task_of(const struct kind *k)
+bool bench_model_dir(char *path, size_t size, const struct bench_case *c)
 {
+    return real_dir(path, size, "models", bench_shape(c->model)->folder);
+}
+
+bool bench_data_dir(char *path, size_t size, const struct bench_case *c)
+{
+    return find_kind(c->data)->task && real_dir(path, size, "data", "glue");
+}
+
+static const struct task *task_of(const struct bench_case *c)
+{
+    const struct kind *k = find_kind(c->data);
     char dir[1024];
 
-    return k->task && real_dir(dir, sizeof dir, "data", "glue") ? task_find(k->task)
-                                                                : &k->drawn;
+    return bench_data_dir(dir, sizeof dir, c) ? task_find(k->task) : &k->drawn;
 }
 
 /* ---- the model ---- */
@@ -91,8 +103,8 @@ int bench_model(struct model **out, const struct bench_case *c, const struct tas
     struct hf_config cfg;
     char path[1024];
 
-    *task = task_of(find_kind(c->data));
-    *real = real_dir(path, sizeof path, "models", s->folder);
+    *task = task_of(c);
+    *real = bench_model_dir(path, sizeof path, c);
     if (*real)
         return model_load(out, path, head_for_task(*task), (*task)->labels, 1, err);
     hf_config_defaults(&cfg);
@@ -194,15 +206,14 @@ done:
 
 int64_t bench_examples(const struct bench_case *c)
 {
-    return c->work == WORK_EVAL ? c->batch * c->steps
-                                : c->batch * c->steps * (c->rounds + 1);
+    return c->batch * c->steps * (c->work == WORK_TRAIN ? c->rounds + 1 : 1);
 }
 
 int bench_data(struct dataset **out, const struct bench_case *c,
                const struct model *model, bool *real, struct err *err)
 {
     const struct kind *k = find_kind(c->data);
-    const struct task *task = task_of(k);
+    const struct task *task = task_of(c);
     struct task_source src = {NULL, k->split};
     struct examples *raw;
     struct dataset *d = NULL;
@@ -211,7 +222,7 @@ int bench_data(struct dataset **out, const struct bench_case *c,
     *real = task != &k->drawn && model->tok;
     if (!*real)
         return draw_data(out, k, bench_examples(c), err);
-    real_dir(dir, sizeof dir, "data", "glue");
+    bench_data_dir(dir, sizeof dir, c);
     src.dir = dir;
     raw = examples_new(err);
     if (!raw)

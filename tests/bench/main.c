@@ -55,19 +55,15 @@ static const struct entry entries[] = {
     {FULL,    {WORK_TRAIN, "sst2",  "gte-small", 32, true,  2, 5}},
     {FULL,    {WORK_EVAL,  "mrpc",  "gte-small", 32, false, 4, 5}},
     {FULL,    {WORK_EVAL,  "mrpc",  "gte-small", 32, true,  4, 5}},
+    {FULL,    {WORK_ABLATE, "mrpc", "minilm",    16, false, 1, 3}},
     {FULL,    {WORK_TRAIN, "squad", "base",       8, false, 1, 3}},
     {FULL,    {WORK_TRAIN, "squad", "base",       8, true,  1, 3}},
 };
 /* clang-format on */
 
-static const char *work_name(enum work work)
-{
-    return work == WORK_TRAIN ? "train" : "eval";
-}
-
 static void case_name(char *out, size_t size, const struct bench_case *c)
 {
-    snprintf(out, size, "%s %s %s batch %lld %s", work_name(c->work), c->data, c->model,
+    snprintf(out, size, "%s %s %s batch %lld %s", work_names[c->work], c->data, c->model,
              (long long)c->batch, c->bf16 ? "bf16" : "f32");
 }
 
@@ -234,16 +230,18 @@ static void count_rounds(struct result *r, const struct dataset *d, const int64_
     const struct bench_case *c = r->c;
     bool first = skips_last_layer && d->task->kind != TASK_SPAN;
     double times = c->work == WORK_TRAIN ? 3 : 1; /* backward is two products for each */
+    const struct bench_shape *shape = bench_shape(c->model);
+    int64_t passes = c->work == WORK_ABLATE ? shape->layers * shape->heads : 1;
 
     for (int64_t k = 0; k < c->rounds; k++) {
         int64_t each = c->batch * c->steps,
                 from = c->work == WORK_TRAIN ? (k + 1) * each : 0;
         for (int64_t i = from; i < from + each; i++) {
             int32_t length = d->seq[d->first[order[i]]].n;
-            struct flops f = bench_flops(bench_shape(c->model), &length, 1, first);
-            r->tokens[k] += length;
-            r->flops[k].full += times * f.full;
-            r->flops[k].done += times * f.done;
+            struct flops f = bench_flops(shape, &length, 1, first);
+            r->tokens[k] += (double)(length * passes);
+            r->flops[k].full += times * f.full * (double)passes;
+            r->flops[k].done += times * f.done * (double)passes;
         }
     }
 }
@@ -286,7 +284,7 @@ static int start_own(struct result *r, const struct setup *s, const char *which,
     char *argv[] = {(char *)(uintptr_t)s->self,
                     (char[]){"side"},
                     (char *)(uintptr_t)which,
-                    (char *)(uintptr_t)work_name(c->work),
+                    (char *)(uintptr_t)work_names[c->work],
                     (char *)(uintptr_t)c->data,
                     (char *)(uintptr_t)c->model,
                     batch,
@@ -314,7 +312,7 @@ static int start_peer(struct result *r, const struct setup *s, int which, char *
                     (char[]){"tests/bench/peer.py"},
                     folder,
                     batches,
-                    (char *)(uintptr_t)work_name(c->work),
+                    (char *)(uintptr_t)work_names[c->work],
                     c->bf16 ? (char[]){"bf16"} : (char[]){"f32"},
                     (char *)(uintptr_t)attentions[which],
                     threads,
@@ -472,7 +470,7 @@ static void put_result(struct json_writer *w, const struct result *r)
 
     json_object(w);
     json_member(w, "work");
-    json_str(w, work_name(c->work));
+    json_str(w, work_names[c->work]);
     json_member(w, "data");
     json_str(w, c->data);
     json_member(w, "data_is_real");
@@ -565,6 +563,15 @@ static void put_machine(struct json_writer *w, int threads)
     json_str(w, kernels_level());
 }
 
+/* Heads are ablated by the method, which reads a real checkpoint and a task's files. */
+static bool at_hand(const struct bench_case *c)
+{
+    char path[1024];
+
+    return c->work != WORK_ABLATE || (bench_model_dir(path, sizeof path, c) &&
+                                      bench_data_dir(path, sizeof path, c));
+}
+
 static int run_cases(struct json_writer *w, const struct setup *s, struct err *err)
 {
     const char *size = getenv("BENCH"), *only = getenv("BENCH_ONLY");
@@ -577,6 +584,10 @@ static int run_cases(struct json_writer *w, const struct setup *s, struct err *e
         case_name(r.name, sizeof r.name, r.c);
         if (only ? !strstr(r.name, only) : entries[i].size > most)
             continue;
+        if (!at_hand(r.c)) {
+            printf("%s: left out, it needs the real checkpoint and data\n", r.name);
+            continue;
+        }
         if (run_case(&r, s, err))
             return err_prefix(err, "%s", r.name);
         print_result(&r);
@@ -613,7 +624,9 @@ done:
 
 static int side(char **arg)
 {
-    struct bench_case c = {.work = strcmp(arg[1], "train") ? WORK_EVAL : WORK_TRAIN,
+    struct bench_case c = {.work = !strcmp(arg[1], "train")  ? WORK_TRAIN
+                                   : !strcmp(arg[1], "eval") ? WORK_EVAL
+                                                             : WORK_ABLATE,
                            .data = arg[2],
                            .model = arg[3],
                            .batch = atoll(arg[4]),

@@ -89,6 +89,37 @@ class Evaluator:
         return loss / count
 
 
+class Ablator(Evaluator):
+    """Evaluates the model without each of its heads: the value is the accuracy lost, summed over the heads."""
+
+    def __init__(self, model, batches, bf16):
+        super().__init__(model, batches, bf16)
+        self.mask = None
+        for i, layer in enumerate(model.bert.encoder.layer):
+            layer.attention.output.dense.register_forward_pre_hook(lambda _, args, i=i: self.gate(i, args[0]))
+
+    def gate(self, i, context):
+        if self.mask is None or self.mask[0] != i:
+            return None
+        width = context.shape[-1] // self.model.config.num_attention_heads
+        context[..., self.mask[1] * width:(self.mask[1] + 1) * width] = 0
+        return (context,)
+
+    @torch.inference_mode()
+    def accuracy(self, mask):
+        self.mask, right, count = mask, 0, 0
+        for batch in self.batches:
+            with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.bf16):
+                logits = self.model(**{k: v for k, v in batch.items() if k != "labels"}).logits
+            right += (logits.argmax(1) == batch["labels"]).sum().item()
+            count += len(logits)
+        return right / count
+
+    def run(self, _):
+        whole, cfg = self.accuracy(None), self.model.config
+        return sum(whole - self.accuracy((i, h)) for i in range(cfg.num_hidden_layers) for h in range(cfg.num_attention_heads))
+
+
 def cpu_seconds():
     u = resource.getrusage(resource.RUSAGE_SELF)
     return u.ru_utime + u.ru_stime
@@ -102,12 +133,18 @@ def main():
     torch.set_num_threads(int(threads))
     torch.set_flush_denormal(True)
     torch.manual_seed(1)
-    batches = list(read_batches(batches, work == "eval"))
+    batches = list(read_batches(batches, work != "train"))
     kind = AutoModelForQuestionAnswering if "start_positions" in batches[0] else AutoModelForSequenceClassification
     model = kind.from_pretrained(folder, attn_implementation=attention)
     bf16 = dtype == "bf16"
-    side = Trainer(model, batches, bf16, steps * (rounds + 1)) if work == "train" else Evaluator(model, batches, bf16)
-    side.run(steps)
+    if work == "train":
+        side = Trainer(model, batches, bf16, steps * (rounds + 1))
+    else:
+        side = {"eval": Evaluator, "ablate": Ablator}[work](model, batches, bf16)
+    if work == "ablate":
+        side.accuracy(None)  # warm enough
+    else:
+        side.run(steps)
     print(f"about PyTorch {torch.__version__}, transformers {transformers.__version__}")
     print("ready", flush=True)
     for line in sys.stdin:

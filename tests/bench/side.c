@@ -15,6 +15,7 @@
 #include <sys/resource.h>
 
 #include "retort/clock.h"
+#include "retort/method.h"
 #include "retort/stage.h"
 #include "retort/train.h"
 
@@ -63,6 +64,7 @@ struct watch {
     const struct bench_case *c;
     int64_t step;
     double began, cpu, loss; /* of this round */
+    const struct task *task;
 };
 
 static int take_metric(void *ctx, enum record_class class, const char *name, int64_t step,
@@ -190,6 +192,157 @@ static void evaluate(struct stage *st, const struct bench_case *c, struct model 
     }
 }
 
+/* ---- ablation of all heads ---- */
+
+/* The method's options at their defaults, but for the split. */
+static void *default_options(const struct method *m, const char *split, struct arena *a)
+{
+    char *out = arena_zalloc(a, (int64_t)m->options_size);
+
+    for (const struct option *o = m->options; out && o->name; o++) {
+        char *at = out + o->offset;
+        const char *def = o->def ? o->def : "0";
+        if (o->type == OPT_INT)
+            *(int64_t *)(void *)at = strtoll(def, NULL, 10);
+        else if (o->type == OPT_REAL)
+            *(double *)(void *)at = strtod(def, NULL);
+        else if (o->type == OPT_BOOL)
+            *(bool *)(void *)at = !strcmp(def, "true");
+        else if (o->type == OPT_STRING)
+            *(const char **)(void *)at =
+                strcmp(o->name, "split")
+                    ? arena_printf(a, "%.*s", (int)strlen(def) - 2, def + 1)
+                    : split;
+        else if (o->type == OPT_ENUM)
+            for (int i = 0; o->choices[i]; i++)
+                if (!strncmp(def + 1, o->choices[i], strlen(def) - 2))
+                    *(int *)(void *)at = i;
+    }
+    return out;
+}
+
+static const char *give_path(struct stage *st, const char *input)
+{
+    static char path[1024];
+    const struct watch *w = st->runner;
+
+    (void)input;
+    return bench_model_dir(path, sizeof path, w->c) ? path : NULL;
+}
+
+static const struct task *give_task(struct stage *st, const char *input)
+{
+    const struct watch *w = st->runner;
+
+    (void)input;
+    return w->task;
+}
+
+static int64_t count_input(struct stage *st, const char *input)
+{
+    (void)st;
+    (void)input;
+    return 1;
+}
+
+static int load_split(struct stage *st, const struct task *task, const char *split,
+                      struct examples **out, struct err *err)
+{
+    const struct watch *w = st->runner;
+    char dir[1024];
+    struct task_source src = {dir, split};
+
+    if (!bench_data_dir(dir, sizeof dir, w->c))
+        return err_set(err, ERR_MISSING, "no data of %s", task->name);
+    *out = examples_new(err);
+    if (!*out)
+        return -1;
+    if (task->load(task, &src, *out, err)) {
+        examples_free(*out);
+        return -1;
+    }
+    return 0;
+}
+
+static int take_array(void *ctx, enum record_class class, const char *path,
+                      const struct array *a, struct err *err)
+{
+    struct watch *w = ctx;
+    const double *v = a->data;
+
+    (void)class;
+    (void)err;
+    for (int64_t i = 0; !strcmp(path, "/scores/ablation") && i < shape_count(a->shape);
+         i++)
+        w->loss += v[i];
+    return 0;
+}
+
+static int take_text(void *ctx, enum record_class class, const char *path,
+                     const char *const *texts, int64_t n, struct err *err)
+{
+    (void)ctx;
+    (void)class;
+    (void)path;
+    (void)texts;
+    (void)n;
+    (void)err;
+    return 0;
+}
+
+static void quiet(struct stage *st, int64_t done, int64_t total, const char *text)
+{
+    (void)st;
+    (void)done;
+    (void)total;
+    (void)text;
+}
+
+/* The whole method, reading of model and data included. The value: accuracy lost, summed
+ * over the heads. */
+static double ablate_once(const struct stage *like, struct watch *w, struct err *err)
+{
+    const struct method *m = method_find("analyze/ablate");
+    struct stage st = *like;
+
+    w->loss = 0;
+    st.arena = arena_new(err);
+    st.method = m;
+    st.runner = w;
+    st.rec = (struct recorder){
+        .ctx = w, .metric = take_metric, .array = take_array, .text = take_text};
+    st.input_count = count_input;
+    st.input_path = give_path;
+    st.task = give_task;
+    st.load = load_split;
+    st.state = keep_state;
+    st.restore = restore;
+    st.checkpoint = checkpoint;
+    st.progress = quiet;
+    st.note = note;
+    st.options = default_options(
+        m, arena_printf(st.arena, "train[0:%lld]", (long long)bench_examples(w->c)),
+        st.arena);
+    if (!arena_failed(st.arena, err) && m->run(&st))
+        *err = st.err;
+    stage_release(&st);
+    arena_free(st.arena);
+    return w->loss;
+}
+
+static void ablate(struct stage *st, struct watch *w)
+{
+    ablate_once(st, w, &st->err);
+    if (stage_failed(st))
+        return;
+    side_ready();
+    while (!stage_failed(st) && side_go()) {
+        double began = clock_seconds(), cpu = side_cpu();
+        double lost = ablate_once(st, w, &st->err);
+        side_round(clock_seconds() - began, side_cpu() - cpu, lost);
+    }
+}
+
 /* ---- the side ---- */
 
 int side_retort(const struct bench_case *c, int threads)
@@ -205,8 +358,11 @@ int side_retort(const struct bench_case *c, int threads)
     st.arena = arena_new(&st.err);
     if (!stage_failed(&st) && !bench_model(&m, c, &task, &real, &st.err) &&
         !bench_data(&data, c, m, &real, &st.err)) {
+        w.task = task;
         if (c->work == WORK_TRAIN)
             train(&st, &w, m, data);
+        else if (c->work == WORK_ABLATE)
+            ablate(&st, &w);
         else
             evaluate(&st, c, m, data);
     }

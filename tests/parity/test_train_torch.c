@@ -49,7 +49,9 @@ static void oracle_ask(struct oracle *o, const char *what)
     struct err err = ERR_INIT;
     char command[1024];
 
-    snprintf(command, sizeof command, "'%s' tests/parity/oracle.py %s %s %s %s",
+    snprintf(command, sizeof command,
+             "HF_HUB_OFFLINE=1 OMP_WAIT_POLICY=passive '%s' tests/parity/oracle.py %s %s "
+             "%s %s",
              getenv("RETORT_PYTHON"), what, o->model, o->batches, o->answer);
     assert_int_equal(system(command), 0);
     assert_ok(safetensors_open(&o->out, o->answer, &err), &err);
@@ -221,7 +223,7 @@ static void gradients_of_minilm_are_those_of_pytorch(void **state)
     (void)state;
     skip_without_shared();
     skip_without_python();
-    compare_gradients("minilm-l6-h384", 32);
+    compare_gradients("minilm-l6-h384", 16);
 }
 
 static void gradients_of_gte_small_are_those_of_pytorch(void **state)
@@ -229,7 +231,7 @@ static void gradients_of_gte_small_are_those_of_pytorch(void **state)
     (void)state;
     skip_without_shared();
     skip_without_python();
-    compare_gradients("gte-small-l12-h384", 16);
+    compare_gradients("gte-small-l12-h384", 8);
 }
 
 /* ---- training ---- */
