@@ -1,12 +1,12 @@
 # The sixteen heads beside PyTorch: importance in three forms, all 72 ablations, pruning curves, removal (heads.py).
 #
-# A short fine-tuning and some dozens of examples; RETORT_PARITY=full takes three epochs and all of MRPC's dev split.
+# A short fine-tuning and some dozens of examples; RETORT_PARITY=full takes one epoch and all of MRPC's dev split.
 set -eu
 if [ -z "${RETORT_SHARED-}" ]; then echo "real data is not here (RETORT_SHARED)"; exit 77; fi
 if [ -z "${RETORT_PYTHON-}" ]; then echo "PyTorch is not here (RETORT_PYTHON)"; exit 77; fi
 split='dev[0:16]' length=40 training='"max_steps": 6, "batch": 16' ratios='0.3, 0.6, 1'
 if [ "${RETORT_PARITY-}" = full ]; then
-    split=dev length=128 training='"epochs": 3, "batch": 32'
+    split=dev length=128 training='"epochs": 1, "batch": 32'
     ratios='0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1'
 fi
 on='"task": "glue/mrpc", "max_len": '$length
