@@ -54,6 +54,11 @@ static int check(const void *options_, struct err *err)
         return err_set(err, ERR_INPUT,
                        "n:m masks n of every m weights, so n (%lld) is at most m (%lld)",
                        (long long)o->n, (long long)o->m);
+    if (o->scope == SCOPE_NM && fabs(o->ratio * (double)o->m - (double)o->n) > 1e-9)
+        return err_set(
+            err, ERR_INPUT,
+            "scope n:m masks %lld of every %lld weights, so ratio is %g, not %g",
+            (long long)o->n, (long long)o->m, (double)o->n / (double)o->m, o->ratio);
     if (o->train.keep == 1 || o->train.patience > 0)
         return err_set(
             err, ERR_INPUT,
@@ -220,6 +225,11 @@ static void record(struct pruner *p)
         masked += own;
         stage_metric(st, arena_printf(st->arena, "prune/sparsity/%s", p->param[k]->name),
                      0, (double)own / (double)n);
+        if (p->opt->scope != SCOPE_GLOBAL) /* there a tensor's share is what comes out */
+            stage_metric(
+                st,
+                arena_printf(st->arena, "prune/sparsity_requested/%s", p->param[k]->name),
+                0, p->opt->ratio);
     }
     stage_metric(st, "prune/ratio_requested", 0, p->opt->ratio);
     stage_metric(st, "prune/ratio", 0, (double)masked / (double)p->total);

@@ -177,6 +177,9 @@ static void sparsity_rises_by_the_cubic_schedule(void **state)
         fake_value(run,
                    "prune/sparsity/bert.encoder.layer.0.attention.self.query.weight") ==
         (double)zeros / (double)n);
+    assert_true(fake_value(run,
+                           "prune/sparsity_requested/"
+                           "bert.encoder.layer.0.attention.self.query.weight") == 0.6);
     assert_true(fake_value(run, "prune/ratio_requested") == 0.6);
     assert_true(fabs(fake_value(run, "prune/ratio") - 0.6) < 1e-3);
     fake_run_free(run);
