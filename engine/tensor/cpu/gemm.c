@@ -21,7 +21,7 @@
 /* From the OpenMP runtime that oneDNN was built with; absent in its sequential builds. */
 extern void omp_set_num_threads(int n) __attribute__((weak));
 
-enum { CACHED_MOST = 256, SLOTS = 3, SCRATCHPAD = SLOTS };
+enum { CACHED_MOST = 256, SLOTS = 3, SCRATCHPAD = SLOTS, HELD = 16, ARGS = 5 };
 
 /* ---- 2.x and 3.x ---- */
 
@@ -108,8 +108,15 @@ static bool sum_after(dnnl_post_ops_t ops)
 
 /* ---- what a thread has of its own ---- */
 
+/* Memory objects of the tiles used last: only their pointers change from call to call. */
+struct held {
+    uint64_t id; /* of the tile; 0: none */
+    dnnl_memory_t memory[ARGS];
+};
+
 struct own {
     dnnl_stream_t stream;
+    struct held held[HELD];
     void *buf[SLOTS + 1];
     int64_t size[SLOTS + 1];
 };
@@ -119,9 +126,19 @@ static pthread_key_t key;
 static dnnl_engine_t engine; /* NULL: there is none */
 static bool supported[DT_COUNT];
 
+static void held_drop(struct held *h)
+{
+    for (int i = 0; i < ARGS; i++)
+        if (h->memory[i])
+            dnnl_memory_destroy(h->memory[i]);
+    memset(h, 0, sizeof *h);
+}
+
 static void own_free(void *p)
 {
     struct own *o = p;
+    for (int i = 0; i < HELD; i++)
+        held_drop(&o->held[i]);
     for (int i = 0; i <= SLOTS; i++)
         free(o->buf[i]);
     if (o->stream)
@@ -173,6 +190,7 @@ void *gemm_scratch(int slot, int64_t bytes)
 
 struct gemm_tile {
     struct gemm_tile *next;
+    uint64_t id; /* never used again, unlike an address */
     int64_t m;
     bool add, bias;
     dnnl_primitive_t primitive;
@@ -252,6 +270,8 @@ static struct gemm_tile *tile_new(enum dtype dtype, int64_t m, int64_t k, int64_
                     dnnl_primitive_desc_query_md(pd, dnnl_query_scratchpad_md, 0)) &&
         dnnl_primitive_create(&t->primitive, pd) == dnnl_success;
     if (fine) {
+        static atomic_uint_fast64_t ids;
+        t->id = atomic_fetch_add(&ids, 1) + 1;
         t->m = m;
         t->add = add;
         t->bias = bias;
@@ -408,18 +428,38 @@ int64_t gemm_packed_bytes(const struct gemm *g)
     return g->packed_bytes;
 }
 
-static bool holds(dnnl_memory_t *m, const layout *l, const void *data)
+/* oneDNN's memory is not const; it only reads inputs. */
+static void *plain_pointer(const void *data)
 {
     void *p;
-    memcpy(&p, &data, sizeof p); /* oneDNN's memory is not const; it reads inputs only */
-    return dnnl_memory_create(m, seen(l), engine, p) == dnnl_success;
+    memcpy(&p, &data, sizeof p);
+    return p;
 }
 
-static void drop_all(dnnl_exec_arg_t *arg, int n)
+static bool holds(dnnl_memory_t *m, const layout *l, const void *data)
 {
-    for (int i = 0; i < n; i++)
-        if (arg[i].memory)
-            dnnl_memory_destroy(arg[i].memory);
+    return dnnl_memory_create(m, seen(l), engine, plain_pointer(data)) == dnnl_success;
+}
+
+/* Points the thread's memory objects of this tile at the data; NULL: no memory. */
+static dnnl_memory_t *hold(struct own *o, const struct gemm_tile *t,
+                           const void *const data[ARGS])
+{
+    const layout *l[ARGS] = {&t->a, &t->b, &t->c, &t->scratch, t->bias ? &t->row : NULL};
+    struct held *h = &o->held[t->id % HELD];
+    bool known = h->id == t->id, fine = true;
+    if (!known)
+        held_drop(h);
+    h->id = t->id;
+    for (int i = 0; fine && i < ARGS; i++)
+        if (known && h->memory[i])
+            fine = dnnl_memory_set_data_handle(h->memory[i], plain_pointer(data[i])) ==
+                   dnnl_success;
+        else if (l[i])
+            fine = holds(&h->memory[i], l[i], data[i]);
+    if (!fine)
+        held_drop(h);
+    return fine ? h->memory : NULL;
 }
 
 int gemm_pack(const struct gemm *g, bool transposed, const float *b, void *packed)
@@ -430,7 +470,9 @@ int gemm_pack(const struct gemm *g, bool transposed, const float *b, void *packe
         o && holds(&arg[0].memory, &g->plain[transposed], b) &&
         holds(&arg[1].memory, &g->packed, packed) &&
         dnnl_primitive_execute(g->reorder[transposed], o->stream, 2, arg) == dnnl_success;
-    drop_all(arg, 2);
+    for (int i = 0; i < 2; i++)
+        if (arg[i].memory)
+            dnnl_memory_destroy(arg[i].memory);
     return fine ? 0 : -1;
 }
 
@@ -451,21 +493,21 @@ const struct gemm_tile *gemm_tile(struct gemm *g, int64_t m, bool add, bool bias
 int gemm_run(const struct gemm_tile *t, const void *a, const void *packed,
              const float *bias, float *c)
 {
+    static const int names[ARGS] = {DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DST,
+                                    DNNL_ARG_SCRATCHPAD, DNNL_ARG_BIAS};
     struct own *o = own();
     void *pad = t->scratch_bytes ? gemm_scratch(SCRATCHPAD, t->scratch_bytes) : NULL;
-    dnnl_exec_arg_t arg[5] = {{DNNL_ARG_SRC, NULL},
-                              {DNNL_ARG_WEIGHTS, NULL},
-                              {DNNL_ARG_DST, NULL},
-                              {DNNL_ARG_SCRATCHPAD, NULL},
-                              {DNNL_ARG_BIAS, NULL}};
-    bool fine = o && (pad || !t->scratch_bytes) && holds(&arg[0].memory, &t->a, a) &&
-                holds(&arg[1].memory, &t->b, packed) && holds(&arg[2].memory, &t->c, c) &&
-                holds(&arg[3].memory, &t->scratch, pad) &&
-                (!t->bias || holds(&arg[4].memory, &t->row, bias)) &&
-                dnnl_primitive_execute(t->primitive, o->stream, t->bias ? 5 : 4, arg) ==
-                    dnnl_success;
-    drop_all(arg, 5);
-    return fine ? 0 : -1;
+    if (!o || (!pad && t->scratch_bytes))
+        return -1;
+    const void *const data[ARGS] = {a, packed, c, pad, bias};
+    const dnnl_memory_t *memory = hold(o, t, data);
+    dnnl_exec_arg_t arg[ARGS];
+    for (int i = 0; memory && i < ARGS; i++)
+        arg[i] = (dnnl_exec_arg_t){names[i], memory[i]};
+    return memory && dnnl_primitive_execute(t->primitive, o->stream, t->bias ? 5 : 4,
+                                            arg) == dnnl_success
+               ? 0
+               : -1;
 }
 
 /* ---- rows ---- */
