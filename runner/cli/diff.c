@@ -337,16 +337,20 @@ static int put_point(struct writer *w, struct comparison *c, const struct pair *
                      struct err *err)
 {
     struct run *run[2] = {NULL, NULL};
+    const bool same = c->store[0] == c->store[1] && !strcmp(p->row[0]->id, p->row[1]->id);
     const char *result = "equal";
     int64_t n = -1;
 
-    if (run_open(&run[0], c->store[0], p->row[0]->id, false, err) ||
-        run_open(&run[1], c->store[1], p->row[1]->id, false, err))
+    if (run_open(&run[0], c->store[0], p->row[0]->id, false, err))
         goto done;
-    if (strcmp(run_info(run[0])->digest, run_info(run[1])->digest) != 0)
-        result = "differs";
-    else if (!strcmp(p->row[0]->id, p->row[1]->id) && c->store[0] == c->store[1])
+    if (same)
+        run[1] = run[0];
+    else if (run_open(&run[1], c->store[1], p->row[1]->id, false, err))
+        goto done;
+    if (same)
         result = "same run";
+    else if (strcmp(run_info(run[0])->digest, run_info(run[1])->digest) != 0)
+        result = "differs";
     c->equal += *result != 'd';
     c->differ += *result == 'd';
     if (w->json) {
@@ -363,7 +367,8 @@ static int put_point(struct writer *w, struct comparison *c, const struct pair *
             grid_put(w->grid, "");
     }
 done:
-    run_close(run[1]);
+    if (!same)
+        run_close(run[1]);
     run_close(run[0]);
     return n < 0 ? -1 : 0;
 }

@@ -122,6 +122,8 @@ static void put_method(struct json_writer *w, const struct method *m)
     put_pair(w, "const", m->name);
     json_object_end(w);
     json_object_end(w);
+    json_member(w, "required");
+    json_raw(w, "[\"do\"]");
     json_object_end(w);
     json_member(w, "then");
     json_object(w);
@@ -172,28 +174,84 @@ static void put_stage(struct json_writer *w)
     json_object_end(w);
 }
 
+/* The parts of the language that no table holds: names and texts, with ' for ". */
+/* clang-format off */
+static const struct {
+    const char *name, *text;
+} defs[] = {
+    {"input",
+     "{'anyOf': [{'type': 'string'},"
+     "  {'type': 'object', 'required': ['from'], 'additionalProperties': false, 'properties': {"
+     "    'from': {'type': 'string', 'description': 'the stage that makes it'},"
+     "    'output': {'enum': ['model', 'task', 'scores', 'eval', 'stats']}}}]}"},
+    {"values",
+     "{'description': 'a list, a range, evenly spaced logarithms, or random draws',"
+     " 'anyOf': [{'type': 'array'},"
+     "  {'type': 'object', 'required': ['range'], 'additionalProperties': false, 'properties': {"
+     "    'range': {'$ref': '#/$defs/three', 'description': '[from, to, step]'}}},"
+     "  {'type': 'object', 'required': ['log'], 'additionalProperties': false, 'properties': {"
+     "    'log': {'$ref': '#/$defs/three', 'description': '[from, to, count]'}}},"
+     "  {'type': 'object', 'required': ['random'], 'additionalProperties': false, 'properties': {"
+     "    'random': {'type': 'object', 'required': ['count'], 'additionalProperties': false,"
+     "      'properties': {'count': {'type': 'integer', 'minimum': 1},"
+     "        'low': {'type': 'number'}, 'high': {'type': 'number'},"
+     "        'log': {'type': 'boolean'}, 'int': {'type': 'boolean'},"
+     "        'choices': {'type': 'array'}, 'seed': {'type': 'integer', 'minimum': 0}}}}}]}"},
+    {"three",
+     "{'type': 'array', 'items': {'type': 'number'}, 'minItems': 3, 'maxItems': 3}"},
+    {"variables",
+     "{'type': 'object', 'additionalProperties': {'$ref': '#/$defs/values'}}"},
+    {"sweep",
+     "{'type': 'object', 'additionalProperties': false, 'properties': {"
+     "  'grid': {'$ref': '#/$defs/variables', 'description': 'all combinations'},"
+     "  'zip': {'$ref': '#/$defs/variables',"
+     "    'description': 'the first of each, the second of each ...'},"
+     "  'list': {'type': 'array', 'description': 'a point for each item',"
+     "    'items': {'type': 'object', 'properties': {'label': {'type': 'string', 'minLength': 1}}}},"
+     "  'concat': {'type': 'array', 'items': {'$ref': '#/$defs/sweep'}},"
+     "  'when': {'type': 'array', 'items': {'$ref': '#/$defs/sweep'}},"
+     "  'exclude': {'type': 'array', 'items': {'type': 'object'}},"
+     "  'if': {'type': 'object', 'description': 'conditions of an item of when'}}}"},
+    {"task",
+     "{'type': 'object', 'required': ['kind', 'files'], 'additionalProperties': false,"
+     " 'properties': {"
+     "  'kind': {'enum': ['classes', 'regression', 'mlm']},"
+     "  'summary': {'type': 'string'},"
+     "  'files': {'type': 'object', 'description': 'the file of each split, by the spec',"
+     "    'additionalProperties': {'type': 'string'}},"
+     "  'format': {'enum': ['auto', 'tsv', 'jsonl'], 'default': 'auto'},"
+     "  'columns': {'type': 'object', 'additionalProperties': false, 'properties': {"
+     "    'a': {'$ref': '#/$defs/column'}, 'b': {'$ref': '#/$defs/column'},"
+     "    'label': {'$ref': '#/$defs/column'}, 'id': {'$ref': '#/$defs/column'}}},"
+     "  'header': {'type': 'boolean'},"
+     "  'labels': {'type': 'array', 'items': {'type': 'string'}},"
+     "  'metrics': {'type': 'array', 'items': {'type': 'string'}},"
+     "  'max_len': {'type': 'integer', 'minimum': 3, 'maximum': 65536}}}"},
+    {"column",
+     "{'type': ['string', 'integer'], 'description': 'its name, or its number from 1'}"},
+    {NULL, NULL},
+};
+/* clang-format on */
+
+static void put_text(struct json_writer *w, const char *text)
+{
+    struct strbuf json = STRBUF_INIT;
+
+    for (; *text; text++)
+        strbuf_putc(&json, *text == '\'' ? '"' : *text);
+    json_raw(w, strbuf_text(&json));
+    w->out->failed = w->out->failed || json.failed;
+    strbuf_release(&json);
+}
+
 static void put_defs(struct json_writer *w)
 {
     json_member(w, "$defs");
     json_object(w);
-    json_member(w, "input");
-    json_raw(
-        w,
-        "{\"anyOf\":[{\"type\":\"string\"},{\"type\":\"object\",\"properties\":{\"from\":"
-        "{\"type\":\"string\"},\"output\":{\"enum\":[\"model\",\"task\",\"scores\","
-        "\"eval\","
-        "\"stats\"]}},\"required\":[\"from\"],\"additionalProperties\":false}]}");
-    json_member(w, "sweep");
-    json_raw(
-        w,
-        "{\"type\":\"object\",\"properties\":{\"grid\":{\"type\":\"object\"},\"zip\":"
-        "{\"type\":\"object\"},\"list\":{\"type\":\"array\",\"items\":{\"type\":"
-        "\"object\"}},"
-        "\"concat\":{\"type\":\"array\",\"items\":{\"$ref\":\"#/$defs/sweep\"}},\"when\":"
-        "{\"type\":\"array\",\"items\":{\"$ref\":\"#/$defs/"
-        "sweep\"}},\"exclude\":{\"type\":"
-        "\"array\",\"items\":{\"type\":\"object\"}},\"if\":{\"type\":\"object\"}},"
-        "\"additionalProperties\":false}");
+    for (int i = 0; defs[i].name; i++) {
+        json_member(w, defs[i].name);
+        put_text(w, defs[i].text);
+    }
     json_member(w, "record");
     record_schema(w);
     json_member(w, "stage");
@@ -213,22 +271,20 @@ void spec_schema(struct strbuf *out)
     json_member(&w, "properties");
     json_object(&w);
     json_member(&w, "retort");
-    json_raw(&w, "{\"const\":1}");
+    put_text(&w, "{'const': 1, 'description': 'version of the language'}");
     for (const char *const *k = (const char *const[]){"name", "note", "extends",
                                                       "revision", "$schema", NULL};
          *k; k++)
         put_type(&w, *k, "string");
     json_member(&w, "seeds");
-    json_raw(&w, "{\"type\":\"array\",\"items\":{\"type\":\"integer\",\"minimum\":0},"
-                 "\"minItems\":1,"
-                 "\"uniqueItems\":true}");
-    put_type(&w, "tasks", "object");
+    put_text(&w, "{'type': 'array', 'items': {'type': 'integer', 'minimum': 0},"
+                 " 'minItems': 1, 'uniqueItems': true}");
+    json_member(&w, "tasks");
+    put_text(&w, "{'type': 'object', 'additionalProperties': {'$ref': '#/$defs/task'}}");
     json_member(&w, "record");
     put_ref(&w, "#/$defs/record");
     json_member(&w, "stages");
-    json_raw(
-        &w,
-        "{\"type\":\"object\",\"additionalProperties\":{\"$ref\":\"#/$defs/stage\"}}");
+    put_text(&w, "{'type': 'object', 'additionalProperties': {'$ref': '#/$defs/stage'}}");
     json_member(&w, "sweep");
     put_ref(&w, "#/$defs/sweep");
     json_object_end(&w);
