@@ -69,7 +69,7 @@ static int check(const void *options_, struct err *err)
         return err_set(err, ERR_INPUT, "an iterative order (step) needs mode \"one\"");
     if (o->mode == MODE_ONE && o->report_split[0])
         return err_set(err, ERR_INPUT, "report_split needs mode \"but_one\"");
-    return 0;
+    return heads_check_step(o->step, err);
 }
 
 struct ablation {

@@ -54,6 +54,11 @@ static const struct input inputs[] = {
 };
 /* clang-format on */
 
+static int check(const void *options_, struct err *err)
+{
+    return heads_check_step(((const struct options *)options_)->step, err);
+}
+
 struct scorer {
     struct stage *st;
     const struct options *opt;
@@ -218,6 +223,7 @@ const struct method method_analyze_heads = {
     .options_size = sizeof(struct options),
     .inputs = inputs,
     .outputs = KIND_SCORES,
+    .check = check,
     .run = run,
     .code = code,
 };

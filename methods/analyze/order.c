@@ -83,6 +83,16 @@ int64_t heads_rounds(double step)
     return step > 0 ? (int64_t)ceil(1 / step - 1e-9) : 1;
 }
 
+int heads_check_step(double step, struct err *err)
+{
+    if (step > 0 && step < 0.001)
+        return err_set(err, ERR_INPUT,
+                       "step is %g: a scoring after every such share; use 0 or at least "
+                       "0.001",
+                       step);
+    return 0;
+}
+
 /* ---- rounds ---- */
 
 struct rounds {

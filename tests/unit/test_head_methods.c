@@ -551,6 +551,29 @@ static void the_iterative_order_is_recorded_round_by_round(void **state)
     fake_run_free(model);
 }
 
+static void steps_and_modes_that_make_no_sense_are_refused(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *method, *options, *said;
+    } cases[] = {
+        {"analyze/heads", "step=1e-9", "at least 0.001"},
+        {"analyze/ablate", "step=1e-9", "at least 0.001"},
+        {"analyze/ablate", "mode=but_one step=0.5", "needs mode \"one\""},
+        {"analyze/ablate", "report_split=dev", "needs mode \"but_one\""},
+        {"prune/magnitude", "ratio=0.3 scope=n:m", "so ratio is 0.5, not 0.3"},
+        {"prune/magnitude", "ratio=0.3 keep=best eval_split=dev", "leave out keep"},
+    };
+    struct err err = ERR_INIT;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const struct method *m = method_find(cases[i].method);
+        struct fake_stage f = {.n_inputs = 0};
+        fake_options(&f, m, cases[i].options);
+        assert_fails(m->check(f.options, &err), &err, ERR_INPUT, cases[i].said);
+        fake_options_free(&f, m);
+    }
+}
+
 /* Stopped at any checkpoint and run again: the same bits. */
 static void resumes(const char *method, const char *options, const char *path, int64_t n)
 {
@@ -716,6 +739,7 @@ int main(void)
         cmocka_unit_test(masked_heads_count_and_go_first),
         cmocka_unit_test(iterative_pruning_equals_scoring_and_pruning_by_turns),
         cmocka_unit_test(the_iterative_order_is_recorded_round_by_round),
+        cmocka_unit_test(steps_and_modes_that_make_no_sense_are_refused),
         cmocka_unit_test(a_stopped_scoring_goes_on_to_the_same_bits),
         cmocka_unit_test(a_sliced_model_predicts_what_the_masked_one_did),
         cmocka_unit_test(the_speed_is_kept_with_the_environment),
