@@ -42,7 +42,7 @@ c_test() { # a cmocka program
 
 sh_test() { # a script
     base=${1%.sh}
-    dir=$work/$(basename "$base")
+    dir=$work/in.$(basename "$base")
     mkdir -p "$dir"
     (cd "$dir" && timeout 600 sh "$1") > "$work/out" 2> "$work/err" < /dev/null
     rc=$?
