@@ -77,6 +77,11 @@ bool display_live(const struct display *d)
     return d->live;
 }
 
+void display_forget(struct display *d)
+{
+    d->lines = 0;
+}
+
 /* ---- text in columns ---- */
 
 /* One code point of UTF-8 and its bytes; a byte that fits nowhere is U+FFFD. */
@@ -388,7 +393,8 @@ static void put_totals(const struct display *d, struct strbuf *out,
         strbuf_printf(&sb, ", %lld failed", (long long)t->failed);
     if (t->cached)
         strbuf_printf(&sb, ", %lld cached", (long long)t->cached);
-    strbuf_printf(&sb, ", %lld waiting", (long long)t->waiting);
+    if (t->waiting)
+        strbuf_printf(&sb, ", %lld waiting", (long long)t->waiting);
     strbuf_printf(&sb, "  %s", display_time(time, t->elapsed));
     if (!isnan(t->left))
         strbuf_printf(&sb, "  about %s left", display_time(time, t->left));

@@ -2,8 +2,8 @@
  * All jobs of a plan, by workers: the loop of the process that a person started.
  *
  * It computes nothing itself, so it always answers: to workers, to signals, to a death.
- * Signals are let in only while it waits (ppoll), so nothing is ever half done when one
- * comes.
+ * Signals are let in at one place of the loop and while it waits (ppoll), so nothing is
+ * ever half done when one comes.
  */
 #include <fcntl.h>
 #include <poll.h>
@@ -23,7 +23,7 @@
 
 /* ---- signals ---- */
 
-static volatile sig_atomic_t ended_by, end_count, save_count;
+static volatile sig_atomic_t ended_by, end_count, save_count, continue_count;
 
 static void on_end(int sig)
 {
@@ -37,7 +37,19 @@ static void on_save(int sig)
     save_count++;
 }
 
-static const int handled[] = {SIGINT, SIGTERM, SIGHUP, SIGUSR1};
+static void on_continue(int sig)
+{
+    (void)sig;
+    continue_count++;
+}
+
+static const struct {
+    int signal;
+    void (*handler)(int sig);
+} handled[] = {
+    {SIGINT, on_end},   {SIGTERM, on_end},      {SIGHUP, on_end},
+    {SIGUSR1, on_save}, {SIGCONT, on_continue},
+};
 enum { HANDLED = sizeof handled / sizeof *handled };
 
 struct signals {
@@ -50,25 +62,35 @@ static void signals_take(struct signals *s)
 {
     sigset_t set;
 
-    ended_by = end_count = save_count = 0;
+    ended_by = end_count = save_count = continue_count = 0;
     sigemptyset(&set);
     for (int i = 0; i < HANDLED; i++)
-        sigaddset(&set, handled[i]);
+        sigaddset(&set, handled[i].signal);
     sigprocmask(SIG_BLOCK, &set, &s->mask);
     for (int i = 0; i < HANDLED; i++) {
-        struct sigaction act = {.sa_handler = handled[i] == SIGUSR1 ? on_save : on_end};
-        sigaction(handled[i], NULL, &s->old[i]);
-        if (handled[i] != SIGHUP || s->old[i].sa_handler != SIG_IGN)
-            sigaction(handled[i], &act, NULL);
-        sigdelset(&s->mask, handled[i]);
+        struct sigaction act = {.sa_handler = handled[i].handler};
+        int signal = handled[i].signal;
+        sigaction(signal, NULL, &s->old[i]);
+        if (signal != SIGHUP || s->old[i].sa_handler != SIG_IGN)
+            sigaction(signal, &act, NULL);
+        sigdelset(&s->mask, signal);
     }
 }
 
 static void signals_give(const struct signals *s)
 {
     for (int i = 0; i < HANDLED; i++)
-        sigaction(handled[i], &s->old[i], NULL);
+        sigaction(handled[i].signal, &s->old[i], NULL);
     sigprocmask(SIG_SETMASK, &s->mask, NULL);
+}
+
+/* Those that came while we did other things are dealt with now. */
+static void signals_let_in(const struct signals *s)
+{
+    sigset_t blocked;
+
+    sigprocmask(SIG_SETMASK, &s->mask, &blocked);
+    sigprocmask(SIG_SETMASK, &blocked, NULL);
 }
 
 static void tell_all(struct launcher *la, enum wire_type what)
@@ -97,6 +119,10 @@ static void kill_all(struct launcher *la)
 
 static void take_signals(struct launcher *la)
 {
+    if (continue_count > la->continues_seen) {
+        la->continues_seen = continue_count;
+        display_forget(la->display);
+    }
     if (end_count > la->ends_seen) {
         bool first = !la->out->signal;
         if (!first && clock_seconds() - la->stop_at > SAME_SIGNAL_SECONDS) {
@@ -199,7 +225,6 @@ static void look_at_held(struct launcher *la)
 
     if (now < la->look_at || !la->s.held)
         return;
-    la->look_at = now + HELD_SECONDS;
     for (int64_t i = 0; i < la->n_held; i++) {
         int64_t job = la->held[i].job;
         const struct job *j = &la->l->plan->job[job];
@@ -216,6 +241,8 @@ static void look_at_held(struct launcher *la)
         }
         la->held[i--] = la->held[--la->n_held];
     }
+    /* A large journal takes its time to be looked at. */
+    la->look_at = clock_seconds() + HELD_SECONDS + 10 * (clock_seconds() - now);
 }
 
 static void hold(struct launcher *la, int64_t job, const char *text)
@@ -321,9 +348,9 @@ static void take_said(struct launcher *la, struct worker *w)
 
     while ((n = read(w->err_fd, buf, sizeof buf)) > 0)
         for (ssize_t i = 0; i < n; i++) {
-            if (buf[i] != '\n' && w->said.len < sizeof w->last - 1) {
+            if (buf[i] != '\n')
                 strbuf_putc(&w->said, buf[i]);
-            } else if (w->said.len) {
+            if (w->said.len && (buf[i] == '\n' || w->said.len == sizeof w->last - 1)) {
                 snprintf(w->last, sizeof w->last, "%s", strbuf_text(&w->said));
                 display_line(la->display, TONE_PLAIN, "%s", w->last);
                 strbuf_clear(&w->said);
@@ -403,6 +430,7 @@ static bool is_over(const struct launcher *la)
 static void loop(struct launcher *la, const struct signals *sig)
 {
     for (;;) {
+        signals_let_in(sig);
         take_signals(la);
         if (!la->stopping && !la->at_once && !err_is_set(&la->fatal)) {
             look_at_held(la);

@@ -33,7 +33,7 @@ struct launcher {
     struct times *times;
     int64_t n_times, *stage_of; /* of each job: which of the times */
     double began, draw_at, look_at, stop_at;
-    int ends_seen, saves_seen;
+    int ends_seen, saves_seen, continues_seen;
     bool stopping, at_once, told_no_start;
     struct err fatal;    /* nothing more can be begun */
     struct err no_start; /* no further worker can be started */

@@ -97,6 +97,9 @@ enum display_tone { TONE_PLAIN, TONE_BAD };
 struct display *display_new(bool quiet, struct err *err);
 void display_free(struct display *d); /* the live region goes away */
 bool display_live(const struct display *d);
+/* Others wrote to the terminal (a shell, while we were stopped): the region begins anew
+ * below. */
+void display_forget(struct display *d);
 /* A text that stays, above the live region. */
 void display_line(struct display *d, enum display_tone tone, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
