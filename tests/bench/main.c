@@ -8,6 +8,7 @@
 #include "bench.h"
 
 #include <fcntl.h>
+#include <math.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
@@ -387,6 +388,14 @@ static struct spread ratio_of(const struct result *r, const double *a, const dou
     return spread_of(v, r->c->rounds);
 }
 
+/* The fastest round of each, in tokens a second: what least disturbance allowed. */
+static double ratio_at_best(const struct result *r, const struct child *own,
+                            const struct child *peer)
+{
+    return ratio_of(r, r->tokens, own->seconds, 1).high /
+           ratio_of(r, r->tokens, peer->seconds, 1).high;
+}
+
 /* The peer's fastest setting, or NULL. */
 static const struct child *best_peer(const struct result *r)
 {
@@ -494,6 +503,8 @@ static void put_result(struct json_writer *w, const struct result *r)
                    ratio_of(r, peer->seconds, r->side[0].seconds, 1));
         put_spread(w, "times_best_peer_by_cpu",
                    ratio_of(r, peer->cpu, r->side[0].cpu, 1));
+        json_member(w, "times_best_peer_at_best");
+        json_num(w, ratio_at_best(r, &r->side[0], peer));
         json_member(w, "memory_of_best_peer");
         json_num(w, r->side[0].peak / peer->peak);
     }
@@ -529,9 +540,11 @@ static void print_result(const struct result *r)
     if (peer) {
         struct spread x = ratio_of(r, peer->seconds, r->side[0].seconds, 1);
         struct spread cpu = ratio_of(r, peer->cpu, r->side[0].cpu, 1);
-        printf(", %.2f times %s (%.2f-%.2f; by CPU time %.2f), memory %.2f of it",
-               x.median, peer->name, x.low, x.high, cpu.median,
-               r->side[0].peak / peer->peak);
+        printf(
+            ", %.2f times %s (%.2f-%.2f; fastest rounds %.2f; by CPU time %.2f), memory "
+            "%.2f of it",
+            x.median, peer->name, x.low, x.high, ratio_at_best(r, &r->side[0], peer),
+            cpu.median, r->side[0].peak / peer->peak);
     }
     printf("\n");
     fflush(stdout);
@@ -545,6 +558,7 @@ static void put_machine(struct json_writer *w, int threads)
     FILE *f = fopen("/proc/cpuinfo", "r");
     time_t now = time(NULL);
     struct tm tm;
+    double load;
 
     while (f && fgets(line, sizeof line, f))
         if (!strncmp(line, "model name", 10) && strchr(line, ':'))
@@ -559,6 +573,8 @@ static void put_machine(struct json_writer *w, int threads)
     json_str(w, model);
     json_member(w, "threads");
     json_i64(w, threads);
+    json_member(w, "load_at_start");
+    json_num(w, getloadavg(&load, 1) == 1 ? load : (double)NAN);
     json_member(w, "kernels");
     json_str(w, kernels_level());
 }

@@ -38,14 +38,17 @@ static void put_row(struct strbuf *out, const struct json *c)
                   median_of(own, "gflops"), median_of(limit, "gflops"),
                   100 * median_of(c, "share_of_limit"));
     if (peer)
-        strbuf_printf(out, " %s | %.0f | **%.2f** (%.2f-%.2f) | %.0f / %.0f |\n",
+        strbuf_printf(out,
+                      " %s | %.0f | **%.2f** (%.2f-%.2f) | %.2f | %.2f | %.0f / %.0f |\n",
                       strchr(peer_name, ' ') + 1, median_of(peer, "tokens_per_second"),
                       json_number(json_get(x, "median")), json_number(json_get(x, "low")),
                       json_number(json_get(x, "high")),
+                      json_number(json_get(c, "times_best_peer_at_best")),
+                      median_of(c, "times_best_peer_by_cpu"),
                       json_number(json_get(own, "peak_bytes")) / 1e6,
                       json_number(json_get(peer, "peak_bytes")) / 1e6);
     else
-        strbuf_printf(out, " | | | %.0f / |\n",
+        strbuf_printf(out, " | | | | | %.0f / |\n",
                       json_number(json_get(own, "peak_bytes")) / 1e6);
 }
 
@@ -58,6 +61,21 @@ static const char *about_peer(const struct json *cases)
     return "no peer in this run";
 }
 
+static const char explanation[] =
+    "Both sides do the same batches in turns, round by round. Figures are medians over\n"
+    "the rounds; the ratio is taken round by round and stands with its lowest and "
+    "highest\n"
+    "value, then that of the fastest rounds of each, then that of processor time, which\n"
+    "bears other work on the machine. Tokens are real ones, without padding; GFLOP/s "
+    "are\n"
+    "useful operations of the model on them. The limit is oneDNN's bare products of the\n"
+    "same shapes in the same rounds; the share of it counts operations really done.\n"
+    "Training is the whole loop: dropout, clipping, AdamW. The peer's setting is its\n"
+    "faster one. A star marks drawn data or weights, where the real were not at hand.\n\n"
+    "| work | data | model | batch | type | tok/s | GFLOP/s | limit | share | peer "
+    "| its tok/s | times peer | at best | by CPU | MB, own / peer |\n"
+    "|---|---|---|---:|---|---:|---:|---:|---:|---|---:|---|---:|---:|---|\n";
+
 static void put_page(struct strbuf *out, const struct json *root)
 {
     const struct json *cases = json_get(root, "cases");
@@ -65,27 +83,12 @@ static void put_page(struct strbuf *out, const struct json *root)
     strbuf_printf(
         out,
         "# Performance\n\nMade by `make bench` on %s: %s, %lld threads, kernels "
-        "%s; beside it %s.\n\n",
+        "%s; beside it %s. Load of the machine when it began: %.1f.\n\n",
         json_string(json_get(root, "date")), json_string(json_get(root, "processor")),
         (long long)json_int(json_get(root, "threads")),
-        json_string(json_get(root, "kernels")), about_peer(cases));
-    strbuf_puts(
-        out,
-        "Both sides do the same batches in turns, round by round; figures are medians "
-        "over "
-        "the rounds, with the lowest and the highest ratio. Tokens are real ones, "
-        "without "
-        "padding. GFLOP/s are useful operations of the model on real tokens. The limit "
-        "is "
-        "oneDNN's bare products of the same shapes, run in the same rounds; the share of "
-        "it "
-        "counts the operations really done. Training is the whole loop: dropout, "
-        "clipping, "
-        "AdamW. The peer's setting is its faster one. A star marks drawn data or weights "
-        "where the real ones were not at hand.\n\n"
-        "| work | data | model | batch | type | tok/s | GFLOP/s | limit | share | peer | "
-        "its tok/s | times peer | MB, own / peer |\n"
-        "|---|---|---|---:|---|---:|---:|---:|---:|---|---:|---|---|\n");
+        json_string(json_get(root, "kernels")), about_peer(cases),
+        json_number(json_get(root, "load_at_start")));
+    strbuf_puts(out, explanation);
     for (const struct json *c = json_first(cases); c; c = json_next(c))
         put_row(out, c);
     strbuf_puts(out,
