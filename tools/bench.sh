@@ -2,7 +2,8 @@
 # Retort's speed beside PyTorch's, in one run: bench.sh BUILD. Results in BUILD/bench.json, as a page in
 # BUILD/performance.md (BENCH_PAGE=docs/performance.md names another).
 #
-# BENCH=quick takes about a minute, the default a few, BENCH=full an hour; BENCH_ONLY=text picks cases by their name.
+# BENCH=quick takes about a minute, the default a few, BENCH=full an hour; BENCH_ONLY=text picks cases by their name,
+# BENCH_ROUNDS=n sets how often each is measured.
 # The peer needs Python with PyTorch and transformers: RETORT_PYTHON, or an environment made in BUILD. Without
 # network or Python the figures of Retort and its share of the limit stand alone.
 set -eu

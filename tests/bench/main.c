@@ -588,26 +588,58 @@ static bool at_hand(const struct bench_case *c)
                                       bench_data_dir(path, sizeof path, c));
 }
 
-static int run_cases(struct json_writer *w, const struct setup *s, struct err *err)
+/* The results so far as a whole file: a run that is stopped leaves its finished cases. */
+static int save(const struct json_writer *w, const char *path, struct err *err)
+{
+    struct strbuf text = STRBUF_INIT;
+    struct json_writer end = *w;
+    int rc = -1;
+
+    strbuf_add(&text, w->out->text, w->out->len);
+    end.out = &text;
+    json_array_end(&end);
+    json_object_end(&end);
+    strbuf_putc(&text, '\n');
+    if (!strbuf_failed(w->out, err) && !strbuf_failed(&text, err))
+        rc = file_write(path, text.text, (int64_t)text.len, err);
+    strbuf_release(&text);
+    return rc;
+}
+
+/* Is the case asked for? BENCH names a size, BENCH_ONLY a part of its name. */
+static bool wanted(const struct entry *e, const char *name)
 {
     const char *size = getenv("BENCH"), *only = getenv("BENCH_ONLY");
     enum size most = size && !strcmp(size, "full")    ? FULL
                      : size && !strcmp(size, "quick") ? QUICK
                                                       : DEFAULT;
 
+    return only ? strstr(name, only) != NULL : e->size <= most;
+}
+
+static int run_cases(struct json_writer *w, const struct setup *s, const char *out,
+                     struct err *err)
+{
+    const char *rounds = getenv("BENCH_ROUNDS");
+
     for (size_t i = 0; i < sizeof entries / sizeof *entries; i++) {
-        struct result r = {.c = &entries[i].c};
-        case_name(r.name, sizeof r.name, r.c);
-        if (only ? !strstr(r.name, only) : entries[i].size > most)
+        struct bench_case c = entries[i].c;
+        struct result r = {.c = &c};
+        case_name(r.name, sizeof r.name, &c);
+        if (!wanted(&entries[i], r.name))
             continue;
-        if (!at_hand(r.c)) {
+        if (!at_hand(&c)) {
             printf("%s: left out, it needs the real checkpoint and data\n", r.name);
             continue;
         }
+        if (rounds && atoi(rounds) > 0 && atoi(rounds) <= ROUNDS_MAX)
+            c.rounds = atoi(rounds);
         if (run_case(&r, s, err))
             return err_prefix(err, "%s", r.name);
         print_result(&r);
         put_result(w, &r);
+        if (save(w, out, err))
+            return -1;
     }
     return 0;
 }
@@ -625,15 +657,7 @@ static int run(const struct setup *s, const char *out, struct err *err)
     put_machine(&w, s->threads);
     json_member(&w, "cases");
     json_array(&w);
-    if (run_cases(&w, s, err))
-        goto done;
-    json_array_end(&w);
-    json_object_end(&w);
-    strbuf_putc(&text, '\n');
-    if (strbuf_failed(&text, err))
-        goto done;
-    rc = file_write(out, text.text, (int64_t)text.len, err);
-done:
+    rc = run_cases(&w, s, out, err) ? -1 : save(&w, out, err);
     strbuf_release(&text);
     return rc;
 }
