@@ -516,7 +516,7 @@ static int run(const void *given)
 
 #define AT(field) offsetof(struct args, field)
 static const struct operand operands[] = {
-    {.name = "WHAT",
+    {.name = "KIND",
      .help = "methods, tasks or metrics; or the name of one of them",
      .offset = AT(what)},
     {.name = "NAME",

@@ -13,7 +13,7 @@ const struct verb *const verbs[] = {
     /* Results */
     &verb_table, &verb_plot, &verb_diff, &verb_export,
     /* Retort itself */
-    &verb_list, &verb_schema, &verb_manual, &verb_doctor, &verb_help, &verb_version,
+    &verb_list, &verb_schema, &verb_manual, &verb_doctor, &verb_completion, &verb_help, &verb_version,
     /* not for people */
     &verb_worker,
     NULL,

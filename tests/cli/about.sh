@@ -41,7 +41,7 @@ wants 0 '^Paper: Michel' '' list methods prune/heads
 wants 0 '^submission  *MRPC.tsv' '' list glue/mrpc
 wants 0 'Larger is better' '' list accuracy
 wants 3 '' 'did you mean "finetune"' list finetun
-wants 2 '' 'WHAT is missing' list
+wants 2 '' 'KIND is missing' list
 wants 0 '"code_default"\|"default": 5e-5' '' list methods --json
 wants 0 '"https://json-schema.org/draft/2020-12/schema"' '' schema
 wants 0 '^ok  *store' '' doctor
