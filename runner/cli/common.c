@@ -22,6 +22,15 @@ int tell_error(const struct err *err)
     return err_exit_code(err);
 }
 
+void clean_text(struct strbuf *text)
+{
+    for (size_t i = 0; i < text->len; i++) {
+        unsigned char c = (unsigned char)text->text[i];
+        if ((c < 0x20 && c != '\n' && c != '\t') || c == 0x7f)
+            text->text[i] = '?';
+    }
+}
+
 int print_text(struct strbuf *text)
 {
     struct err err = ERR_INIT;

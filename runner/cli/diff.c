@@ -570,6 +570,8 @@ static int run(const void *given)
         strbuf_release(&out);
         rc = tell_error(&err);
     } else {
+        if (!a->common.json)
+            clean_text(&out);
         rc = print_text(&out);
     }
     store_close(other);

@@ -71,13 +71,15 @@ static int set_label(const void *given)
 
 static int print_notes(struct store *store, const char *id, struct err *err)
 {
+    struct strbuf text = STRBUF_INIT;
     char *notes;
 
     if (store_notes(store, id, &notes, err))
         return -1;
-    fputs(notes, stdout);
+    strbuf_puts(&text, notes);
     free(notes);
-    return 0;
+    clean_text(&text);
+    return print_text(&text) ? err_set(err, ERR_MEMORY, "out of memory") : 0;
 }
 
 /* A note is one line of a list: line ends become blanks. */

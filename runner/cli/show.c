@@ -2,6 +2,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "grid.h"
 #include "query.h"
@@ -423,6 +424,8 @@ static int print_head(struct view *v, struct err *err)
         return err_set(err, ERR_MISSING, "run %.10s has no %s", v->info->id, name);
     if (!strcmp(name, "spec")) {
         strbuf_puts(v->out, text);
+        if (isatty(1))
+            clean_text(v->out);
         return 0;
     }
     if (parse_head(&doc, v->run, name, err))
@@ -437,7 +440,12 @@ static int print_view(struct view *v, struct err *err)
 {
     if (v->args->head)
         return print_head(v, err);
-    return v->args->common.json ? print_json(v, err) : print_all(v, err);
+    if (v->args->common.json)
+        return print_json(v, err);
+    if (print_all(v, err))
+        return -1;
+    clean_text(v->out);
+    return 0;
 }
 
 static int run(const void *given)
