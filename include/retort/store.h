@@ -163,6 +163,8 @@ struct run_item {
 };
 int64_t run_item_count(const struct run *run);
 const struct run_item *run_item(const struct run *run, int64_t i);
+const struct run_item *run_item_find(const struct run *run,
+                                     const char *path); /* or NULL */
 
 /* Are all snapshots ("record") there, by name and size? -1 with the first that is not. */
 int run_check_parts(struct run *run, struct err *err);

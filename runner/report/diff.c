@@ -549,13 +549,13 @@ static int diff_text(struct differ *d, const char *path, struct run *a, struct r
     return 0;
 }
 
-static const struct run_item *item_find(const struct run *run, const char *path)
+/* What one run recorded beyond the default and the other did not is no difference; nor are the files
+ * of snapshots, whose tensors are compared themselves. */
+static bool compares(const struct run_item *it, const struct run_item *other)
 {
-    for (int64_t i = 0; i < run_item_count(run); i++) {
-        if (strcmp(run_item(run, i)->path, path) == 0)
-            return run_item(run, i);
-    }
-    return NULL;
+    if (it->cls == RECORD_ENV || !strncmp(it->path, "/parts/", 7))
+        return false;
+    return it->cls != RECORD_EXTRA || other;
 }
 
 static int walk_items(struct differ *d, struct summary *sum, struct run *a, struct run *b,
@@ -565,9 +565,9 @@ static int walk_items(struct differ *d, struct summary *sum, struct run *a, stru
         struct run *from = side ? b : a, *to = side ? a : b;
         for (int64_t i = 0; i < run_item_count(from); i++) {
             const struct run_item *it = run_item(from, i),
-                                  *other = item_find(to, it->path);
+                                  *other = run_item_find(to, it->path);
             int rc = 0;
-            if (it->cls == RECORD_ENV || (side && other))
+            if (!compares(it, other) || (side && other))
                 continue;
             sum->total++;
             if (!other)
@@ -593,6 +593,8 @@ static int diff_tensors(struct strbuf *out, struct json_writer *w, bool *same,
     struct section s;
     int rc;
 
+    if (run_load_steps(a, err) || run_load_steps(b, err))
+        return -1;
     section_begin(&s, out, w, "tensors");
     rc = walk_items(&s.d, &sum, a, b, err);
     if (s.d.n)

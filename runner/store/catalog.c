@@ -35,7 +35,7 @@ struct catalog {
 
 /* ---- lines ---- */
 
-void line_field(struct strbuf *sb, const char *text)
+static void line_field(struct strbuf *sb, const char *text)
 {
     if (sb->len)
         strbuf_putc(sb, '\t');
@@ -58,7 +58,7 @@ static void number_field(struct strbuf *sb, double x)
 }
 
 /* A crash may have left half a line: ours then starts on a new one. */
-int line_append(const char *path, struct strbuf *fields, struct err *err)
+static int line_append(const char *path, struct strbuf *fields, struct err *err)
 {
     int rc = -1;
     char last = '\n';

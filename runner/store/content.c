@@ -38,11 +38,6 @@ static const struct {
     [DT_I8] = {"i8", 1},   [DT_U8] = {"u8", 1},
 };
 
-int64_t item_elem_size(enum dtype t)
-{
-    return (unsigned)t < DT_COUNT ? dtypes[t].size : 0;
-}
-
 const char *item_dtype_name(enum dtype t)
 {
     return dtypes[t].name;
@@ -50,7 +45,7 @@ const char *item_dtype_name(enum dtype t)
 
 int item_bytes(int64_t *out, struct shape s, enum dtype t, struct err *err)
 {
-    int64_t n = item_elem_size(t);
+    int64_t n = (unsigned)t < DT_COUNT ? dtypes[t].size : 0;
 
     if (!n || s.rank < 0 || s.rank > RANK_MAX)
         return err_set(err, ERR_INPUT,

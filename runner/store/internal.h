@@ -113,7 +113,6 @@ int content_digest(const struct content *c, enum record_class cls, char out[65],
 
 const char *class_name(enum record_class cls);
 int class_parse(enum record_class *out, const char *name);
-int64_t item_elem_size(enum dtype t); /* 0 if it is none */
 const char *item_dtype_name(enum dtype t);
 /* Bytes of an array; hostile shapes fail. */
 int item_bytes(int64_t *out, struct shape s, enum dtype t, struct err *err);
@@ -239,10 +238,6 @@ int labels_add(const char *dir, char kind, const char *id, const char *text,
 int labels_read(const char *dir,
                 void (*fn)(void *ctx, char kind, const char *id, const char *text),
                 void *ctx, struct err *err);
-
-/* A line with its CRC in front; fields are escaped and separated by tabs. */
-void line_field(struct strbuf *sb, const char *text);
-int line_append(const char *path, struct strbuf *fields, struct err *err);
 
 /* ---- store.c ---- */
 

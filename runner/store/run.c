@@ -12,6 +12,7 @@
 struct opened_part {
     struct content *content;
     struct file_map map;
+    int64_t first; /* of its items among step_item */
 };
 
 struct run {
@@ -162,19 +163,18 @@ static struct content *open_part(struct run *run, int64_t i, struct err *err)
     return o->content;
 }
 
-/* The opened snapshot that "/steps/<step>/<rest>" lies in; *rest begins at the slash.
- * NULL with or without a failure: the path may lie elsewhere. */
-static struct content *part_of(struct run *run, const char *path, const char **rest,
-                               struct err *err)
+/* The snapshot that "/steps/<step>/<rest>" lies in, -1 if it is none; *rest begins at the
+ * slash. */
+static int64_t part_at(const struct run *run, const char *path, const char **rest)
 {
     int64_t lo = 0, hi = run->content->parts_n;
     char *end;
 
     if (strncmp(path, "/steps/", 7) != 0 || path[7] < '0' || path[7] > '9')
-        return NULL;
+        return -1;
     int64_t step = strtoll(path + 7, &end, 10);
     if (*end != '/')
-        return NULL;
+        return -1;
     *rest = end;
     while (lo < hi) {
         int64_t mid = lo + (hi - lo) / 2;
@@ -183,9 +183,16 @@ static struct content *part_of(struct run *run, const char *path, const char **r
         else
             hi = mid;
     }
-    if (lo == run->content->parts_n || run->content->parts[lo].step != step)
-        return NULL;
-    return open_part(run, lo, err);
+    return lo < run->content->parts_n && run->content->parts[lo].step == step ? lo : -1;
+}
+
+/* The same, opened. NULL with or without a failure: the path may lie elsewhere. */
+static struct content *part_of(struct run *run, const char *path, const char **rest,
+                               struct err *err)
+{
+    int64_t at = part_at(run, path, rest);
+
+    return at < 0 ? NULL : open_part(run, at, err);
 }
 
 int run_check_parts(struct run *run, struct err *err)
@@ -220,6 +227,7 @@ int run_load_steps(struct run *run, struct err *err)
     struct run_item *list = mem_new(n, sizeof *list, err);
     for (int64_t i = 0; list && i < run->content->parts_n; i++) {
         const struct content *c = run->part[i].content;
+        run->part[i].first = at;
         for (int64_t k = 0; k < c->items_n; k++) {
             char *path = mem_printf(err, "/steps/%lld%s", (long long)c->info.step,
                                     c->items[k].pub.path);
@@ -404,6 +412,18 @@ const struct run_item *run_item(const struct run *run, int64_t i)
     if (i < 0 || i >= run_item_count(run))
         return NULL;
     return i < own ? &run->content->items[i].pub : &run->step_item[i - own];
+}
+
+const struct run_item *run_item_find(const struct run *run, const char *path)
+{
+    const char *rest = path;
+    int64_t at = run->step_item ? part_at(run, path, &rest) : -1;
+    const struct content *c = at < 0 ? run->content : run->part[at].content;
+    const struct item *it = content_find(c, rest);
+
+    if (!it)
+        return NULL;
+    return at < 0 ? &it->pub : &run->step_item[run->part[at].first + (it - c->items)];
 }
 
 int run_digest(struct run *run, char out[65], struct err *err)

@@ -99,3 +99,15 @@ spec bad.json '{"weights": 0, "gradients": {"every": 2, "examples": 3}, "attenti
 for want in 'at least 1' 'not of examples' 'every so many steps'; do
     grep -q "bad.json:1:.*$want" log || fail "no word of: $want"
 done
+
+# The first element that differs is found in the snapshots too; what only one recorded is no difference.
+cat > two.json <<'END'
+{"retort": 1, "name": "two", "seeds": [1, 2],
+ "stages": {
+  "start": {"do": "init", "task": "synth/agreement", "seed": 1},
+  "trained": {"do": "finetune", "model": {"from": "start"}, "task": "synth/agreement", "max_steps": 2, "record": {"gradients": 1}}}}
+END
+"$RETORT" run two.json --store pair > log 2>&1 || fail "two seeds fail"
+"$RETORT" ls --store pair | awk '$4 == "trained" {print $1}' > ids
+"$RETORT" diff $(cat ids) --tensors --store pair > log 2>&1 && fail "two seeds do not differ"
+grep -q '/steps/0/gradients/classifier.weight\[0, 0\]: ' log || fail "snapshots are not compared"
