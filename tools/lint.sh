@@ -102,7 +102,7 @@ arrows() {
             exit bad
         }' >> "$out" || bad=1
     # Neither the methods nor the numeric engine know JSON; nothing below the runner knows its headers.
-    if grep -rnE '^ *# *include "retort/json\.h"' methods engine/tensor engine/model engine/train engine/text >> "$out"; then bad=1; fi
+    if grep -rnE '^ *# *include "retort/json\.h"' methods engine/tensor engine/model engine/train >> "$out"; then bad=1; fi
     if grep -rnE '^ *# *include "retort/(launch|pins|report|spec|store)\.h"' engine evals methods >> "$out"; then bad=1; fi
     if grep -rnE '^ *# *include "retort/(stage|method|train|model)\.h"' engine/base engine/formats engine/tensor engine/text evals >> "$out"; then bad=1; fi
     return $bad

@@ -58,7 +58,8 @@ int heads_score(const struct head_rounds *r);
 
 /* Scorings that a step means. */
 int64_t heads_rounds(double step);
-/* A step is 0 or at least a thousandth: 0, or -1 with a message. For a method's `check`. */
+/* A step is 0 or at least a thousandth: 0, or -1 with a message. For `check` of a
+ * method. */
 int heads_check_step(double step, struct err *err);
 
 #endif

@@ -78,7 +78,7 @@ static void prepare(void *ctx, struct pass *p)
 static struct tensor *loss(void *ctx, struct pass *p, const struct output *out)
 {
     struct student *s = ctx;
-    struct teacher_says says = {NULL};
+    struct teacher_says says = {.classes = 0};
     double value[TERMS];
     struct tensor *sum;
 

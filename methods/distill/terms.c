@@ -47,7 +47,7 @@ static double soften(float *p, const float *logits, int64_t rows, int64_t c,
 
     for (int64_t r = 0; r < rows; r++) {
         const float *z = logits + r * c;
-        double top = -INFINITY, sum = 0;
+        double top = -(double)INFINITY, sum = 0;
         for (int64_t i = 0; i < c; i++)
             top = fmax(top, (double)z[i] / temperature);
         for (int64_t i = 0; i < c; i++)
