@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #ifdef __SANITIZE_ADDRESS__
 #define PIECES 1
@@ -25,7 +26,7 @@
 #define PIECES 0
 #endif
 
-enum { ALIGN = 64, BLOCK_FIRST = 1 << 20, BLOCK_MOST = 256 << 20 };
+enum { ALIGN = 64, BLOCK_FIRST = 1 << 20, BLOCK_MOST = 256 << 20, HUGE_PAGE = 2 << 20 };
 
 /* The bytes of count elements, or -1: negative, or beyond what an object may have. */
 static int64_t bytes_of(int64_t count, size_t size)
@@ -164,8 +165,11 @@ static int add_block(struct arena *arena, int64_t size)
     if (mem_grow(&array, arena->count, &arena->capacity, sizeof *arena->blocks, NULL))
         return -1;
     arena->blocks = array;
-    if (posix_memalign(&data, ALIGN, size ? (size_t)size : 1))
+    bool large = size >= 2 * HUGE_PAGE;
+    if (posix_memalign(&data, large ? HUGE_PAGE : ALIGN, size ? (size_t)size : 1))
         return -1;
+    if (large) /* a hint: rows of matrices lie pages apart, and pages have to be found */
+        madvise(data, (size_t)(size / HUGE_PAGE * HUGE_PAGE), MADV_HUGEPAGE);
     arena->blocks[arena->count++] = (struct block){data, size, 0};
     return 0;
 }

@@ -94,15 +94,17 @@ static void FN(tiles)(float *restrict c, int64_t ldc, int64_t m, int64_t cols,
 #undef TILE
 }
 
-/* (t, d) of stride ld into (t, UP16(d)). */
+/* (t, d) of stride ld into (t, UP16(d)). Rows come from afar: no calls, so that many are
+ * on their way at once. */
 static void FN(pack)(float *restrict to, const float *restrict from, int64_t t, int64_t d,
                      int64_t ld)
 {
     int64_t wide = UP16(d);
-    for (int64_t i = 0; i < t; i++) {
-        memcpy(to + i * wide, from + i * ld, (size_t)d * sizeof *to);
-        memset(to + i * wide + d, 0, (size_t)(wide - d) * sizeof *to);
-    }
+    for (int64_t i = 0; i < t; i++)
+        for (int64_t c = 0; c < d; c += 16)
+            lanes_store(to + i * wide + c,
+                        d - c >= 16 ? lanes_load(from + i * ld + c)
+                                    : lanes_load_part(from + i * ld + c, d - c));
 }
 
 /* (t, d) of stride ld into (d, UP16(t)), by squares of 16. */
@@ -129,13 +131,19 @@ static void FN(unpack)(float *restrict to, int64_t ld, const float *restrict fro
                        int64_t rows, int64_t d, float factor, bool fresh)
 {
     int64_t wide = UP16(d);
+    lanes f = lanes_all(factor);
     for (int64_t i = 0; i < rows; i++)
-        if (fresh)
-            for (int64_t c = 0; c < d; c++)
-                to[i * ld + c] = from[i * wide + c] * factor;
-        else
-            for (int64_t c = 0; c < d; c++)
-                to[i * ld + c] += from[i * wide + c] * factor;
+        for (int64_t c = 0; c < d; c += 16) {
+            int64_t n = d - c < 16 ? d - c : 16;
+            lanes v = lanes_mul(lanes_load(from + i * wide + c), f);
+            float *at = to + i * ld + c;
+            if (!fresh)
+                v = lanes_add(n == 16 ? lanes_load(at) : lanes_load_part(at, n), v);
+            if (n == 16)
+                lanes_store(at, v);
+            else
+                lanes_store_part(at, v, n);
+        }
 }
 
 /* Where in the scratch things are. Counts are whole vectors, so all stay aligned. */
@@ -300,9 +308,9 @@ static void FN(attn_back)(const struct attn_task *a, void *scratch)
     float gated = (float)a->gate * factor;
     double dgate = 0;
     FN(bias)(m.bias, a, m.wide);
-    FN(pack_across)(m.kt, a->k, a->t, a->d, a->ld);
-    FN(pack_across)(m.vt, a->v, a->t, a->d, a->ld);
     FN(pack)(m.k, a->k, a->t, a->d, a->ld);
+    FN(pack_across)(m.kt, m.k, a->t, a->d, m.deep);
+    FN(pack_across)(m.vt, a->v, a->t, a->d, a->ld);
     FN(pack)(m.q, a->q, a->queries, a->d, a->ld);
     FN(pack)(m.dout, a->dout, a->queries, a->d, a->ld);
     for (int64_t i = 0; i < a->queries; i += QUERIES) {
