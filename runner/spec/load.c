@@ -74,7 +74,8 @@ static struct node *read_file(struct spec *sp, const char *path, bool first)
     if (read_text(&text, &len, sp, path, &err) || !(dir = path_dir(path, &err))) {
         size_t n = strlen(path); /* the message begins with it already */
         bool named = !strncmp(err.text, path, n) && !strncmp(err.text + n, ": ", 2);
-        diags_add(sp->diags, path, NULL, 0, 0, "%s", err.text + (named ? n + 2 : 0));
+        diags_add(sp->diags, *path ? path : "\"\"", NULL, 0, 0, "%s",
+                  err.text + (named ? n + 2 : 0));
         diags_cause(sp->diags, err.code);
         goto done;
     }

@@ -81,6 +81,7 @@ echo "== 300 errors: exit $?, $(grep -c 'error: ' err) told; $(grep more err)"
 head -c 17000000 /dev/zero | tr '\0' ' ' > big.json
 tell "17 MB" plan big.json
 tell "no such file" plan none.json
+tell "no name" plan ""
 mkdir folder.json
 tell "a folder" plan folder.json
 tell "a device" plan /dev/null

@@ -16,3 +16,12 @@ sed 's/"trained.batch": .*/"trained.max_steps": {"random": {"count": 8, "low": 1
 draws other.json > two
 test -s one
 cmp one two
+# What README says of the quickstart.
+said=$(sed -n 's/.* \([0-9]*\) jobs\..*/\1/p' "$SOURCE/README.md" | head -n 1)
+test "$(jobs "$SOURCE/experiments/quickstart.json")" = "$said" || { echo "README says $said jobs of the quickstart"; exit 1; }
+# No page points at a file that is not there.
+for page in README.md $(cd "$SOURCE" && ls docs/*.md); do
+    for link in $(cd "$SOURCE" && grep -oE '\]\([^)#:]+\)' "$page" | sed 's/^](//; s/)$//'); do
+        test -e "$SOURCE/$(dirname "$page")/$link" || { echo "$page: there is no $link"; exit 1; }
+    done
+done
