@@ -43,7 +43,8 @@ void help_wrap(struct strbuf *out, const char *text, int at, int indent, int wid
 
 /* Prints the error; returns its exit code. */
 int tell_error(const struct err *err);
-/* Names and notes come from files: what would steer a terminal becomes '?', but for line ends. */
+/* Names and notes come from files: what would steer a terminal becomes '?', but for line
+ * ends. */
 void clean_text(struct strbuf *text);
 /* Prints the text and gives it back; a buffer that failed is told. Returns the exit code.
  */

@@ -109,5 +109,6 @@ cat > two.json <<'END'
 END
 "$RETORT" run two.json --store pair > log 2>&1 || fail "two seeds fail"
 "$RETORT" ls --store pair | awk '$4 == "trained" {print $1}' > ids
+# shellcheck disable=SC2046 # two ids
 "$RETORT" diff $(cat ids) --tensors --store pair > log 2>&1 && fail "two seeds do not differ"
 grep -q '/steps/0/gradients/classifier.weight\[0, 0\]: ' log || fail "snapshots are not compared"
