@@ -1,9 +1,9 @@
 /*
  * retort completion SHELL: what a shell completes, from the same tables as --help.
  *
- * What a value or an operand is follows from the name that help calls it: DIR is a folder,
- * RUN one of the store's runs, SPEC a JSON file. zsh runs the script for bash by its own
- * bashcompinit.
+ * What a value or an operand is follows from the name that help calls it: DIR is a
+ * folder, RUN one of the store's runs, SPEC a JSON file. zsh runs the script for bash by
+ * its own bashcompinit.
  */
 #include <stdlib.h>
 #include <string.h>

@@ -549,8 +549,8 @@ static int diff_text(struct differ *d, const char *path, struct run *a, struct r
     return 0;
 }
 
-/* What one run recorded beyond the default and the other did not is no difference; nor are
- * the files of snapshots, whose tensors are compared themselves. */
+/* What one run recorded beyond the default and the other did not is no difference; nor
+ * are the files of snapshots, whose tensors are compared themselves. */
 static bool compares(const struct run_item *it, const struct run_item *other)
 {
     if (it->cls == RECORD_ENV || !strncmp(it->path, "/parts/", 7))
