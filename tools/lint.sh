@@ -74,7 +74,7 @@ foreign() {
 allowed='
 engine/formats>engine/base
 engine/tensor>engine/base
-engine/text>engine/base
+engine/text>engine/base engine/text>engine/formats
 engine/model>engine/base engine/model>engine/formats engine/model>engine/tensor engine/model>engine/text
 engine/train>engine/base engine/train>engine/formats engine/train>engine/tensor engine/train>engine/text engine/train>engine/model
 evals>engine/base evals>engine/text

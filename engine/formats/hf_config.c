@@ -1,36 +1,29 @@
 /*
- * BERT's config.json. What transformers would take from its defaults when a member is
- * absent, we take too, except for the sizes that every real file names. A member that
- * changes the numbers in a way this engine does not follow is an error, never ignored.
+ * config.json: what all architectures have, and BERT. What transformers would take from
+ * its defaults when a member is absent, we take too, except for the sizes that every real
+ * file names. A member that changes the numbers in a way this engine does not follow is
+ * an error, never ignored.
  */
-#include "retort/hf.h"
+#include "hf_reader.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "retort/json.h"
-
-struct reader {
-    struct hf_config *cfg;
-    const struct json_doc *doc;
-    const struct json *root;
-    struct arena *arena;
-    struct diags *diags;
-};
+const char *const hf_arch_names[] = {"bert", "gpt2", "gpt_neo", "llama", NULL};
 
 void hf_config_defaults(struct hf_config *cfg)
 {
     memset(cfg, 0, sizeof *cfg);
     cfg->activation = HF_GELU;
     cfg->lower_case = true;
+    cfg->bos_id = cfg->eos_id = -1;
     for (int i = 0; i < HF_LAYERS_MAX; i++)
         cfg->heads_kept[i] = cfg->ffn_kept[i] = HF_ALL;
 }
 
-/* A member, or NULL if it is absent or null. */
-static const struct json *member(const struct reader *r, const char *key)
+const struct json *hf_member(const struct reader *r, const char *key)
 {
     const struct json *v = json_get(r->root, key);
     return v && json_kind(v) != JSON_NULL ? v : NULL;
@@ -41,13 +34,12 @@ static bool in_range(const struct json *v, int64_t low, int64_t high)
     return json_is_int(v) && json_int(v) >= low && json_int(v) <= high;
 }
 
-/* `absent` is the value without the member; -1: it must be there. */
-static int64_t read_int(struct reader *r, const char *key, int64_t absent, int64_t low,
-                        int64_t high)
+int64_t hf_read_int(struct reader *r, const char *key, int64_t absent, int64_t low,
+                    int64_t high)
 {
-    const struct json *v = member(r, key);
+    const struct json *v = hf_member(r, key);
 
-    if (!v && absent >= 0)
+    if (!v && absent != HF_NEEDED)
         return absent;
     if (!v)
         json_error(r->doc, r->root, r->diags, "\"%s\" is missing", key);
@@ -60,10 +52,10 @@ static int64_t read_int(struct reader *r, const char *key, int64_t absent, int64
     return low;
 }
 
-static double read_real(struct reader *r, const char *key, double absent, double low,
-                        double high)
+double hf_read_real(struct reader *r, const char *key, double absent, double low,
+                    double high)
 {
-    const struct json *v = member(r, key);
+    const struct json *v = hf_member(r, key);
 
     if (!v)
         return absent;
@@ -74,16 +66,14 @@ static double read_real(struct reader *r, const char *key, double absent, double
     return absent;
 }
 
-/* Probability: below 1, since what is left is divided by 1 - p. */
-static double read_prob(struct reader *r, const char *key, double absent)
+double hf_read_prob(struct reader *r, const char *key, double absent)
 {
-    return read_real(r, key, absent, 0, 0.999);
+    return hf_read_real(r, key, absent, 0, 0.999);
 }
 
-/* The member, if it is there, must be this text. */
-static void only_text(struct reader *r, const char *key, const char *wanted)
+void hf_only_text(struct reader *r, const char *key, const char *wanted)
 {
-    const struct json *v = member(r, key);
+    const struct json *v = hf_member(r, key);
     const char *text = v ? json_string(v) : NULL;
 
     if (v && (!text || strcmp(text, wanted) != 0))
@@ -91,42 +81,58 @@ static void only_text(struct reader *r, const char *key, const char *wanted)
                    text ? text : json_kind_name(json_kind(v)), wanted);
 }
 
-static void only_false(struct reader *r, const char *key)
+bool hf_read_bool(struct reader *r, const char *key, bool absent)
 {
-    const struct json *v = member(r, key);
+    const struct json *v = hf_member(r, key);
 
-    if (v && (json_kind(v) != JSON_BOOL || json_bool(v)))
-        json_error(r->doc, v, r->diags,
-                   "\"%s\" is not false; only encoders are supported", key);
+    if (v && json_kind(v) != JSON_BOOL)
+        json_error(r->doc, v, r->diags, "\"%s\" should be true or false", key);
+    return v ? json_bool(v) : absent;
 }
 
-static void read_activation(struct reader *r)
+void hf_only_bool(struct reader *r, const char *key, bool wanted)
 {
-    const struct json *v = member(r, "hidden_act");
-    const char *text = v ? json_string(v) : "gelu";
+    const struct json *v = hf_member(r, key);
 
-    if (text && strcmp(text, "gelu") == 0)
-        r->cfg->activation = HF_GELU;
-    else if (text && strcmp(text, "relu") == 0)
-        r->cfg->activation = HF_RELU;
-    else
-        json_error(r->doc, v, r->diags,
-                   "\"hidden_act\" is %s; \"gelu\" and \"relu\" are supported",
-                   text ? text : json_kind_name(json_kind(v)));
+    if (v && (json_kind(v) != JSON_BOOL || json_bool(v) != wanted))
+        json_error(r->doc, v, r->diags, "\"%s\" is not %s, which alone is supported", key,
+                   wanted ? "true" : "false");
+}
+
+int hf_read_name(struct reader *r, const char *key, const char *absent,
+                 const char *const *names)
+{
+    const struct json *v = hf_member(r, key);
+    const char *text = v ? json_string(v) : absent;
+    char known[256] = "";
+
+    for (int i = 0; names[i]; i++) {
+        if (text && !strcmp(text, names[i]))
+            return i;
+        snprintf(known + strlen(known), sizeof known - strlen(known), "%s\"%s\"",
+                 i == 0         ? ""
+                 : names[i + 1] ? ", "
+                                : " and ",
+                 names[i]);
+    }
+    json_error(r->doc, v ? v : r->root, r->diags, "\"%s\" is %s; %s %s supported", key,
+               text ? text : json_kind_name(json_kind(v)), known,
+               names[1] ? "are" : "is");
+    return 0;
 }
 
 static void read_sizes(struct reader *r)
 {
     struct hf_config *cfg = r->cfg;
 
-    cfg->layers = read_int(r, "num_hidden_layers", -1, 1, HF_LAYERS_MAX);
-    cfg->width = read_int(r, "hidden_size", -1, 1, 1 << 16);
-    cfg->heads = read_int(r, "num_attention_heads", -1, 1, HF_HEADS_MAX);
-    cfg->ffn = read_int(r, "intermediate_size", -1, 1, 1 << 18);
-    cfg->vocab = read_int(r, "vocab_size", -1, 1, 1 << 24);
-    cfg->positions = read_int(r, "max_position_embeddings", 512, 1, 1 << 20);
-    cfg->types = read_int(r, "type_vocab_size", 2, 1, 1024);
-    cfg->pad_id = read_int(r, "pad_token_id", 0, 0, cfg->vocab - 1);
+    cfg->layers = hf_read_int(r, "num_hidden_layers", HF_NEEDED, 1, HF_LAYERS_MAX);
+    cfg->width = hf_read_int(r, "hidden_size", HF_NEEDED, 1, 1 << 16);
+    cfg->heads = hf_read_int(r, "num_attention_heads", HF_NEEDED, 1, HF_HEADS_MAX);
+    cfg->ffn = hf_read_int(r, "intermediate_size", HF_NEEDED, 1, 1 << 18);
+    cfg->vocab = hf_read_int(r, "vocab_size", HF_NEEDED, 1, 1 << 24);
+    cfg->positions = hf_read_int(r, "max_position_embeddings", 512, 1, 1 << 20);
+    cfg->types = hf_read_int(r, "type_vocab_size", 2, 1, 1024);
+    cfg->pad_id = hf_read_int(r, "pad_token_id", 0, 0, cfg->vocab - 1);
     if (diags_count(r->diags) == 0 && cfg->width % cfg->heads != 0)
         json_error(r->doc, json_get(r->root, "hidden_size"), r->diags,
                    "\"hidden_size\" is %" PRId64 ", not a multiple of the %" PRId64
@@ -190,21 +196,31 @@ static void read_pruned_layer(struct reader *r, const struct json *v)
             ids[cfg->heads_kept[layer]++] = h;
 }
 
-static void read_pruned(struct reader *r)
+void hf_keep_all(struct hf_config *cfg)
 {
-    struct hf_config *cfg = r->cfg;
-    const struct json *heads = member(r, "pruned_heads"), *ffn = member(r, "retort_ffn");
-
     for (int64_t i = 0; i < cfg->layers; i++) {
         cfg->heads_kept[i] = cfg->heads;
         cfg->ffn_kept[i] = cfg->ffn;
     }
+}
+
+static void read_pruned_heads(struct reader *r)
+{
+    const struct json *heads = hf_member(r, "pruned_heads");
+
     if (heads && json_kind(heads) != JSON_OBJECT)
         json_error(r->doc, heads, r->diags,
                    "\"pruned_heads\" should be an object: layer to heads");
     else if (heads)
         for (const struct json *v = json_first(heads); v; v = json_next(v))
             read_pruned_layer(r, v);
+}
+
+void hf_read_ffn_kept(struct reader *r)
+{
+    struct hf_config *cfg = r->cfg;
+    const struct json *ffn = hf_member(r, "retort_ffn");
+
     if (!ffn)
         return;
     if (json_kind(ffn) != JSON_ARRAY || json_count(ffn) != cfg->layers) {
@@ -263,11 +279,12 @@ static bool has_default_labels(const char *architecture)
                             strcmp(architecture, "BertForQuestionAnswering") == 0);
 }
 
-static void read_head(struct reader *r)
+void hf_read_head(struct reader *r)
 {
     struct hf_config *cfg = r->cfg;
-    const struct json *list = member(r, "architectures"), *names = member(r, "id2label");
-    const struct json *problem = member(r, "problem_type");
+    const struct json *list = hf_member(r, "architectures"),
+                      *names = hf_member(r, "id2label");
+    const struct json *problem = hf_member(r, "problem_type");
     const struct json *first = list ? json_at(list, 0) : NULL;
 
     if (list && (json_kind(list) != JSON_ARRAY || (first && !json_string(first))))
@@ -279,34 +296,50 @@ static void read_head(struct reader *r)
         read_label_names(r, names);
     else
         cfg->labels =
-            read_int(r, "num_labels", has_default_labels(cfg->architecture) ? 2 : 0, 1,
-                     HF_LABELS_MAX);
+            hf_read_int(r, "num_labels", has_default_labels(cfg->architecture) ? 2 : 0, 1,
+                        HF_LABELS_MAX);
     if (problem && !json_string(problem))
         json_error(r->doc, problem, r->diags, "\"problem_type\" should be a string");
     else if (problem)
         cfg->problem = keep_text(r, json_string(problem));
 }
 
-static void read_members(struct reader *r)
+static void read_bert(struct reader *r)
 {
+    static const char *const activations[] = {"gelu", "relu", NULL};
     struct hf_config *cfg = r->cfg;
 
-    only_text(r, "model_type", "bert");
+    hf_only_text(r, "position_embedding_type", "absolute");
+    hf_only_bool(r, "is_decoder", false);
+    hf_only_bool(r, "add_cross_attention", false);
+    cfg->activation =
+        hf_read_name(r, "hidden_act", "gelu", activations) == 1 ? HF_RELU : HF_GELU;
+    read_sizes(r);
+    cfg->kv_heads = cfg->heads;
+    cfg->head_dim = cfg->width / cfg->heads;
+    cfg->eps = hf_read_real(r, "layer_norm_eps", 1e-12, 1e-30, 1);
+    cfg->dropout = hf_read_prob(r, "hidden_dropout_prob", 0.1);
+    cfg->embed_dropout = cfg->dropout;
+    cfg->attention_dropout = hf_read_prob(r, "attention_probs_dropout_prob", 0.1);
+    cfg->classifier_dropout = hf_read_prob(r, "classifier_dropout", -1);
+    cfg->init_range = hf_read_real(r, "initializer_range", 0.02, 0, 10);
+    hf_read_head(r);
+    if (diags_count(r->diags) > 0)
+        return;
+    hf_keep_all(cfg);
+    read_pruned_heads(r);
+    hf_read_ffn_kept(r);
+}
+
+static void read_members(struct reader *r)
+{
+    r->cfg->arch = (enum hf_arch)hf_read_name(r, "model_type", "bert", hf_arch_names);
     if (diags_count(r->diags) > 0)
         return; /* the rest would be judged by rules of another model */
-    only_text(r, "position_embedding_type", "absolute");
-    only_false(r, "is_decoder");
-    only_false(r, "add_cross_attention");
-    read_activation(r);
-    read_sizes(r);
-    cfg->eps = read_real(r, "layer_norm_eps", 1e-12, 1e-30, 1);
-    cfg->dropout = read_prob(r, "hidden_dropout_prob", 0.1);
-    cfg->attention_dropout = read_prob(r, "attention_probs_dropout_prob", 0.1);
-    cfg->classifier_dropout = read_prob(r, "classifier_dropout", -1);
-    cfg->init_range = read_real(r, "initializer_range", 0.02, 0, 10);
-    read_head(r);
-    if (diags_count(r->diags) == 0)
-        read_pruned(r);
+    if (r->cfg->arch == HF_BERT)
+        read_bert(r);
+    else
+        hf_read_decoder(r);
 }
 
 int hf_config_parse(struct hf_config *cfg, const char *json, int64_t len,
@@ -395,6 +428,23 @@ static const char *label_name(const struct hf_config *cfg, int64_t i, char buf[3
     return buf;
 }
 
+void hf_put_flag(struct json_writer *w, const char *key, bool x)
+{
+    json_member(w, key);
+    json_flag(w, x);
+}
+
+void hf_put_ffn_kept(struct json_writer *w, const struct hf_config *cfg)
+{
+    if (!any_pruned_ffn(cfg))
+        return;
+    json_member(w, "retort_ffn");
+    json_array(w);
+    for (int64_t i = 0; i < cfg->layers; i++)
+        json_i64(w, hf_ffn(cfg, i));
+    json_array_end(w);
+}
+
 static void put_id2label(struct json_writer *w, const struct hf_config *cfg)
 {
     char key[32], name[32];
@@ -424,25 +474,58 @@ static void put_label2id(struct json_writer *w, const struct hf_config *cfg)
     json_object_end(w);
 }
 
-static void put_int(struct json_writer *w, const char *key, int64_t x)
+void hf_put_int(struct json_writer *w, const char *key, int64_t x)
 {
     json_member(w, key);
     json_i64(w, x);
 }
 
-static void put_real(struct json_writer *w, const char *key, double x)
+void hf_put_real(struct json_writer *w, const char *key, double x)
 {
     json_member(w, key);
     json_num(w, x);
 }
 
-static void put_text(struct json_writer *w, const char *key, const char *text)
+void hf_put_text(struct json_writer *w, const char *key, const char *text)
 {
     json_member(w, key);
     json_str(w, text);
 }
 
 /* In the order of the alphabet, as transformers writes it. */
+static void write_bert(struct json_writer *w, const struct hf_config *cfg)
+{
+    hf_put_real(w, "attention_probs_dropout_prob", cfg->attention_dropout);
+    json_member(w, "classifier_dropout");
+    if (cfg->classifier_dropout < 0)
+        json_str(w, NULL);
+    else
+        json_num(w, cfg->classifier_dropout);
+    hf_put_text(w, "hidden_act", cfg->activation == HF_RELU ? "relu" : "gelu");
+    hf_put_real(w, "hidden_dropout_prob", cfg->dropout);
+    hf_put_int(w, "hidden_size", cfg->width);
+    if (cfg->labels > 0)
+        put_id2label(w, cfg);
+    hf_put_real(w, "initializer_range", cfg->init_range);
+    hf_put_int(w, "intermediate_size", cfg->ffn);
+    if (cfg->labels > 0)
+        put_label2id(w, cfg);
+    hf_put_real(w, "layer_norm_eps", cfg->eps);
+    hf_put_int(w, "max_position_embeddings", cfg->positions);
+    hf_put_text(w, "model_type", "bert");
+    hf_put_int(w, "num_attention_heads", cfg->heads);
+    hf_put_int(w, "num_hidden_layers", cfg->layers);
+    hf_put_int(w, "pad_token_id", cfg->pad_id);
+    hf_put_text(w, "position_embedding_type", "absolute");
+    if (cfg->problem)
+        hf_put_text(w, "problem_type", cfg->problem);
+    if (any_pruned_heads(cfg))
+        put_pruned_heads(w, cfg);
+    hf_put_ffn_kept(w, cfg);
+    hf_put_int(w, "type_vocab_size", cfg->types);
+    hf_put_int(w, "vocab_size", cfg->vocab);
+}
+
 int hf_config_write(const struct hf_config *cfg, struct strbuf *out, struct err *err)
 {
     struct json_writer w;
@@ -455,41 +538,10 @@ int hf_config_write(const struct hf_config *cfg, struct strbuf *out, struct err 
         json_str(&w, cfg->architecture);
         json_array_end(&w);
     }
-    put_real(&w, "attention_probs_dropout_prob", cfg->attention_dropout);
-    json_member(&w, "classifier_dropout");
-    if (cfg->classifier_dropout < 0)
-        json_str(&w, NULL);
+    if (cfg->arch == HF_BERT)
+        write_bert(&w, cfg);
     else
-        json_num(&w, cfg->classifier_dropout);
-    put_text(&w, "hidden_act", cfg->activation == HF_RELU ? "relu" : "gelu");
-    put_real(&w, "hidden_dropout_prob", cfg->dropout);
-    put_int(&w, "hidden_size", cfg->width);
-    if (cfg->labels > 0)
-        put_id2label(&w, cfg);
-    put_real(&w, "initializer_range", cfg->init_range);
-    put_int(&w, "intermediate_size", cfg->ffn);
-    if (cfg->labels > 0)
-        put_label2id(&w, cfg);
-    put_real(&w, "layer_norm_eps", cfg->eps);
-    put_int(&w, "max_position_embeddings", cfg->positions);
-    put_text(&w, "model_type", "bert");
-    put_int(&w, "num_attention_heads", cfg->heads);
-    put_int(&w, "num_hidden_layers", cfg->layers);
-    put_int(&w, "pad_token_id", cfg->pad_id);
-    put_text(&w, "position_embedding_type", "absolute");
-    if (cfg->problem)
-        put_text(&w, "problem_type", cfg->problem);
-    if (any_pruned_heads(cfg))
-        put_pruned_heads(&w, cfg);
-    if (any_pruned_ffn(cfg)) {
-        json_member(&w, "retort_ffn");
-        json_array(&w);
-        for (int64_t i = 0; i < cfg->layers; i++)
-            json_i64(&w, cfg->ffn_kept[i] == HF_ALL ? cfg->ffn : cfg->ffn_kept[i]);
-        json_array_end(&w);
-    }
-    put_int(&w, "type_vocab_size", cfg->types);
-    put_int(&w, "vocab_size", cfg->vocab);
+        hf_write_decoder(&w, cfg);
     json_object_end(&w);
     strbuf_putc(out, '\n');
     return strbuf_failed(out, err);

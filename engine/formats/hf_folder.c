@@ -3,9 +3,10 @@
  * entries are put into one list. Names of shards come from a file of strangers, so they
  * must lie in the folder.
  */
-#include "retort/hf.h"
+#include "llama2c.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,8 +21,9 @@ struct hf_folder {
     char *dir;
     struct arena *arena;
     struct hf_config cfg;
-    bool text;    /* it has a tokenizer's files */
-    char **shard; /* names of the weights' files */
+    char *text; /* where its tokenizer is: the folder or a file; NULL: it has none */
+    struct llama2c *bin; /* a file of llama2.c in place of the folder; or NULL */
+    char **shard;        /* names of the weights' files */
     int64_t n_shards;
     struct safetensors **file; /* (n_shards) */
     const struct safetensors_entry **entry, **by_name;
@@ -48,15 +50,18 @@ static const char *const text_files[] = {
     "vocab.txt", "tokenizer.json",  "vocab.json",    "merges.txt", "encoder.json",
     "vocab.bpe", "tokenizer.model", "tokenizer.bin", NULL};
 
-static int has_text(bool *there, const char *dir, struct err *err)
+/* The folder if there is a tokenizer in it, else NULL. */
+static int find_text(char **text, const char *dir, struct err *err)
 {
-    *there = false;
-    for (int i = 0; text_files[i] && !*there; i++) {
+    for (int i = 0; text_files[i]; i++) {
         char *path = NULL;
         if (path_if_there(&path, dir, text_files[i], err))
             return -1;
-        *there = path != NULL;
         free(path);
+        if (path) {
+            *text = mem_strdup(dir, err);
+            return *text ? 0 : -1;
+        }
     }
     return 0;
 }
@@ -237,6 +242,14 @@ static const struct safetensors_entry *placed(const struct hf_folder *f,
     return e;
 }
 
+static void sort_entries(struct hf_folder *f)
+{
+    if (f->n > 0)
+        memcpy(f->by_name, f->entry, (size_t)f->n * sizeof *f->entry);
+    if (f->n > 1)
+        qsort(f->by_name, (size_t)f->n, sizeof *f->by_name, by_name);
+}
+
 static int list_entries(struct hf_folder *f, const struct json *map, struct err *err)
 {
     int64_t most = map ? json_count(map) : safetensors_count(f->file[0]);
@@ -253,10 +266,7 @@ static int list_entries(struct hf_folder *f, const struct json *map, struct err 
         for (; f->n < most; f->n++)
             f->entry[f->n] = safetensors_at(f->file[0], f->n);
     }
-    if (f->n > 0)
-        memcpy(f->by_name, f->entry, (size_t)f->n * sizeof *f->entry);
-    if (f->n > 1)
-        qsort(f->by_name, (size_t)f->n, sizeof *f->by_name, by_name);
+    sort_entries(f);
     return 0;
 }
 
@@ -316,6 +326,42 @@ done:
     return rc;
 }
 
+/* The tokenizer that belongs to a file of llama2.c lies beside it: tok<vocabulary>.bin or
+ * tokenizer.bin. */
+static int find_bin_text(char **text, const char *path, int64_t vocab, struct err *err)
+{
+    char *dir = path_dir(path, err), name[48];
+    int rc = -1;
+
+    snprintf(name, sizeof name, "tok%" PRId64 ".bin", vocab);
+    if (dir && path_if_there(text, dir, name, err) == 0)
+        rc = *text ? 0 : path_if_there(text, dir, "tokenizer.bin", err);
+    free(dir);
+    return rc;
+}
+
+static int open_bin(struct hf_folder *f, const char *path, struct err *err)
+{
+    if (llama2c_open(&f->bin, &f->cfg, path, err) ||
+        find_bin_text(&f->text, path, f->cfg.vocab, err))
+        return -1;
+    f->entry = mem_new(llama2c_count(f->bin), sizeof *f->entry, err);
+    f->by_name = mem_new(llama2c_count(f->bin), sizeof *f->by_name, err);
+    if (!f->entry || !f->by_name)
+        return -1;
+    for (; f->n < llama2c_count(f->bin); f->n++)
+        f->entry[f->n] = llama2c_at(f->bin, f->n);
+    sort_entries(f);
+    return 0;
+}
+
+static bool is_bin(const char *path)
+{
+    const char *dot = strrchr(path_base(path), '.');
+
+    return dot && !strcmp(dot, ".bin") && file_exists(path) && !file_is_dir(path);
+}
+
 int hf_open(struct hf_folder **out, const char *dir, struct err *err)
 {
     struct hf_folder *f = mem_new(1, sizeof *f, err);
@@ -324,10 +370,16 @@ int hf_open(struct hf_folder **out, const char *dir, struct err *err)
     *out = NULL;
     if (!f)
         return -1;
+    if (is_bin(dir)) {
+        if (open_bin(f, dir, err))
+            goto done;
+        *out = f;
+        return 0;
+    }
     if (!file_is_dir(dir)) {
         err_set(err, file_exists(dir) ? ERR_INPUT : ERR_MISSING,
                 file_exists(dir)
-                    ? "%s: is no folder; a checkpoint is a folder with config.json"
+                    ? "%s: is no folder with config.json, nor a .bin of llama2.c"
                     : "%s: there is no such folder",
                 dir);
         goto done;
@@ -335,7 +387,7 @@ int hf_open(struct hf_folder **out, const char *dir, struct err *err)
     f->dir = mem_strdup(dir, err);
     f->arena = arena_new(err);
     if (!f->dir || !f->arena || read_config(f, err) || read_tokenizer_config(f, err) ||
-        has_text(&f->text, dir, err) || read_weights(f, err))
+        find_text(&f->text, dir, err) || read_weights(f, err))
         goto done;
     *out = f;
     f = NULL;
@@ -351,6 +403,8 @@ void hf_close(struct hf_folder *f)
         return;
     free(f->by_name);
     free(f->entry);
+    llama2c_close(f->bin);
+    free(f->text);
     for (int64_t i = 0; f->file && i < f->n_shards; i++)
         safetensors_close(f->file[i]);
     free(f->file);
@@ -389,7 +443,7 @@ const struct safetensors_entry *hf_folder_find(const struct hf_folder *folder,
     return found ? *found : NULL;
 }
 
-bool hf_folder_text(const struct hf_folder *folder)
+const char *hf_folder_text(const struct hf_folder *folder)
 {
     return folder->text;
 }
@@ -416,6 +470,28 @@ static int add_file(struct sha256 *sum, const char *dir, const char *name, bool 
     return rc;
 }
 
+static int bin_digest(char out[65], const char *path, struct err *err)
+{
+    struct sha256 *sum = sha256_new(err);
+    struct llama2c *m = NULL;
+    struct hf_config cfg;
+    char *text = NULL, *folder = path_dir(path, err);
+    int rc = -1;
+
+    if (!sum || !folder || llama2c_open(&m, &cfg, path, err) ||
+        find_bin_text(&text, path, cfg.vocab, err) ||
+        add_file(sum, folder, path_base(path), true, err) ||
+        (text && add_file(sum, folder, path_base(text), true, err)))
+        goto done;
+    rc = sha256_hex(sum, out, err);
+done:
+    free(text);
+    free(folder);
+    llama2c_close(m);
+    sha256_free(sum);
+    return rc;
+}
+
 int hf_digest(char out[65], const char *dir, struct err *err)
 {
     struct sha256 *sum = NULL;
@@ -425,6 +501,8 @@ int hf_digest(char out[65], const char *dir, struct err *err)
     int64_t n = 0;
     int rc = -1;
 
+    if (is_bin(dir))
+        return bin_digest(out, dir, err);
     if (find_weights(&shard, &n, &index, &map, dir, err))
         goto done;
     sum = sha256_new(err);

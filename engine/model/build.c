@@ -1,5 +1,5 @@
 /*
- * The skeleton of a BERT: which parameters there are, their names and shapes.
+ * The skeleton of a model: which parameters there are, their names and shapes.
  *
  * Names are Hugging Face's. Parameters live in the model's arena; the list keeps the
  * order of the architecture, in which they are saved and optimised.
@@ -52,46 +52,88 @@ static struct param *add_param(struct builder *b, struct shape shape, bool decay
     return p;
 }
 
-static void add_linear(struct builder *b, struct site_linear *s, const char *name,
-                       int64_t out, int64_t in)
-{
-    struct arena *a = b->m->arena;
+/*
+ * What an architecture calls its parts, as Hugging Face does. GPT-2's files hold query,
+ * key and value as one tensor, c_attn; here they are three, named after it.
+ */
+struct words {
+    const char *word, *position, *type, *embed_ln; /* NULL: it has none */
+    const char *block;                             /* before the number */
+    const char *query, *key, *value, *attn_out, *ln1;
+    const char *gate, *in, *out, *ln2; /* gate NULL: none */
+    const char *out_ln;
+    bool qkv_bias, bias; /* of queries, keys, values; of all other maps */
+    bool rms;
+};
 
+static const struct words words_of[] = {
+    [HF_BERT] = {"bert.embeddings.word_embeddings", "bert.embeddings.position_embeddings",
+                 "bert.embeddings.token_type_embeddings", "bert.embeddings.LayerNorm",
+                 "bert.encoder.layer", "attention.self.query", "attention.self.key",
+                 "attention.self.value", "attention.output.dense",
+                 "attention.output.LayerNorm", NULL, "intermediate.dense", "output.dense",
+                 "output.LayerNorm", NULL, true, true, false},
+    [HF_GPT2] = {"transformer.wte", "transformer.wpe", NULL, NULL, "transformer.h",
+                 "attn.c_attn.query", "attn.c_attn.key", "attn.c_attn.value",
+                 "attn.c_proj", "ln_1", NULL, "mlp.c_fc", "mlp.c_proj", "ln_2",
+                 "transformer.ln_f", true, true, false},
+    [HF_GPT_NEO] = {"transformer.wte", "transformer.wpe", NULL, NULL, "transformer.h",
+                    "attn.attention.q_proj", "attn.attention.k_proj",
+                    "attn.attention.v_proj", "attn.attention.out_proj", "ln_1", NULL,
+                    "mlp.c_fc", "mlp.c_proj", "ln_2", "transformer.ln_f", false, true,
+                    false},
+    [HF_LLAMA] = {"model.embed_tokens", NULL, NULL, NULL, "model.layers",
+                  "self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj",
+                  "self_attn.o_proj", "input_layernorm", "mlp.gate_proj", "mlp.up_proj",
+                  "mlp.down_proj", "post_attention_layernorm", "model.norm", false, false,
+                  true},
+};
+
+/* "base.name", in the model's arena; sticks to the builder. */
+static const char *join(struct builder *b, const char *base, const char *name)
+{
+    const char *s = base && name ? arena_printf(b->m->arena, "%s.%s", base, name) : NULL;
+
+    if (!s && !b->failed) {
+        b->failed = true;
+        err_set(b->err, ERR_MEMORY, "no memory for the model's names");
+    }
+    return s;
+}
+
+static void add_linear(struct builder *b, struct site_linear *s, const char *name,
+                       int64_t out, int64_t in, bool bias)
+{
     s->name = name;
-    s->weight = add_param(b, SHAPE(out, in), true,
-                          arena_printf(a, "%s.weight", name ? name : ""));
-    s->bias =
-        add_param(b, SHAPE(out), false, arena_printf(a, "%s.bias", name ? name : ""));
+    s->weight = add_param(b, SHAPE(out, in), true, join(b, name, "weight"));
+    s->bias = bias ? add_param(b, SHAPE(out), false, join(b, name, "bias")) : NULL;
 }
 
 static void add_norm(struct builder *b, struct site_norm *s, const char *name,
-                     int64_t width)
+                     int64_t width, bool rms)
 {
-    struct arena *a = b->m->arena;
-
     s->eps = b->m->cfg.eps;
-    s->gamma =
-        add_param(b, SHAPE(width), false, arena_printf(a, "%s.weight", name ? name : ""));
-    s->beta =
-        add_param(b, SHAPE(width), false, arena_printf(a, "%s.bias", name ? name : ""));
+    s->gamma = add_param(b, SHAPE(width), false, join(b, name, "weight"));
+    s->beta = rms ? NULL : add_param(b, SHAPE(width), false, join(b, name, "bias"));
 }
 
-static void add_attention(struct builder *b, struct site_attention *s, int64_t layer)
+static void add_attention(struct builder *b, struct site_attention *s, const char *base,
+                          int64_t layer)
 {
     struct model *m = b->m;
     const struct hf_config *cfg = &m->cfg;
-    struct arena *a = m->arena;
-    int64_t heads = cfg->heads_kept[layer], dim = cfg->width / cfg->heads;
-    const char *base =
-        arena_printf(a, "bert.encoder.layer.%lld.attention", (long long)layer);
+    const struct words *w = &words_of[cfg->arch];
+    int64_t heads = cfg->heads_kept[layer], dim = cfg->head_dim;
+    int64_t kv = heads * cfg->kv_heads / cfg->heads;
 
-    s->name = base;
+    s->name = join(b, base, "attention");
     s->layer = layer;
     s->heads = heads;
+    s->kv_heads = kv;
     s->head_dim = dim;
-    s->head_id = arena_alloc(a, heads * (int64_t)sizeof *s->head_id);
-    s->keep = arena_alloc(a, heads * (int64_t)sizeof *s->keep);
-    if (!base || !s->head_id || !s->keep) {
+    s->head_id = arena_alloc(m->arena, heads * (int64_t)sizeof *s->head_id);
+    s->keep = arena_alloc(m->arena, heads * (int64_t)sizeof *s->keep);
+    if (!s->head_id || !s->keep) {
         b->failed = true;
         err_set(b->err, ERR_MEMORY, "no memory for the model");
         return;
@@ -100,53 +142,58 @@ static void add_attention(struct builder *b, struct site_attention *s, int64_t l
         s->head_id[h] = cfg->head_ids[layer] ? cfg->head_ids[layer][h] : (int32_t)h;
         s->keep[h] = 1;
     }
-    add_linear(b, &s->query, arena_printf(a, "%s.self.query", base), heads * dim,
-               cfg->width);
-    add_linear(b, &s->key, arena_printf(a, "%s.self.key", base), heads * dim, cfg->width);
-    add_linear(b, &s->value, arena_printf(a, "%s.self.value", base), heads * dim,
-               cfg->width);
+    add_linear(b, &s->query, join(b, base, w->query), heads * dim, cfg->width,
+               w->qkv_bias);
+    add_linear(b, &s->key, join(b, base, w->key), kv * dim, cfg->width, w->qkv_bias);
+    add_linear(b, &s->value, join(b, base, w->value), kv * dim, cfg->width, w->qkv_bias);
 }
 
-static void add_block(struct builder *b, struct bert_block *k, int64_t layer)
+static void add_block(struct builder *b, struct block *k, int64_t layer)
 {
     const struct hf_config *cfg = &b->m->cfg;
-    struct arena *a = b->m->arena;
-    const char *base = arena_printf(a, "bert.encoder.layer.%lld", (long long)layer);
-    int64_t inner = cfg->heads_kept[layer] * (cfg->width / cfg->heads);
+    const struct words *w = &words_of[cfg->arch];
+    const char *base = arena_printf(b->m->arena, "%s.%lld", w->block, (long long)layer);
+    int64_t inner = cfg->heads_kept[layer] * cfg->head_dim, ffn = cfg->ffn_kept[layer];
 
     if (!base) {
         b->failed = true;
         return;
     }
-    add_attention(b, &k->attn, layer);
-    add_linear(b, &k->attn_out, arena_printf(a, "%s.attention.output.dense", base),
-               cfg->width, inner);
-    add_norm(b, &k->ln1, arena_printf(a, "%s.attention.output.LayerNorm", base),
-             cfg->width);
-    add_linear(b, &k->ffn_in, arena_printf(a, "%s.intermediate.dense", base),
-               cfg->ffn_kept[layer], cfg->width);
-    add_linear(b, &k->ffn_out, arena_printf(a, "%s.output.dense", base), cfg->width,
-               cfg->ffn_kept[layer]);
-    add_norm(b, &k->ln2, arena_printf(a, "%s.output.LayerNorm", base), cfg->width);
+    add_attention(b, &k->attn, base, layer);
+    add_linear(b, &k->attn_out, join(b, base, w->attn_out), cfg->width, inner, w->bias);
+    add_norm(b, &k->ln1, join(b, base, w->ln1), cfg->width, w->rms);
+    if (w->gate)
+        add_linear(b, &k->ffn_gate, join(b, base, w->gate), ffn, cfg->width, w->bias);
+    add_linear(b, &k->ffn_in, join(b, base, w->in), ffn, cfg->width, w->bias);
+    add_linear(b, &k->ffn_out, join(b, base, w->out), cfg->width, ffn, w->bias);
+    add_norm(b, &k->ln2, join(b, base, w->ln2), cfg->width, w->rms);
+}
+
+static struct param *add_table(struct builder *b, const char *name, int64_t rows)
+{
+    return name
+               ? add_param(b, SHAPE(rows, b->m->cfg.width), true, join(b, name, "weight"))
+               : NULL;
 }
 
 static void add_body(struct builder *b, bool pooler)
 {
     struct model *m = b->m;
     const struct hf_config *cfg = &m->cfg;
+    const struct words *w = &words_of[cfg->arch];
 
-    m->word = add_param(b, SHAPE(cfg->vocab, cfg->width), true,
-                        "bert.embeddings.word_embeddings.weight");
-    m->position = add_param(b, SHAPE(cfg->positions, cfg->width), true,
-                            "bert.embeddings.position_embeddings.weight");
-    m->type = add_param(b, SHAPE(cfg->types, cfg->width), true,
-                        "bert.embeddings.token_type_embeddings.weight");
-    add_norm(b, &m->embed_ln, "bert.embeddings.LayerNorm", cfg->width);
+    m->word = add_table(b, w->word, cfg->vocab);
+    m->position = add_table(b, w->position, cfg->positions);
+    m->type = add_table(b, w->type, cfg->types);
+    if (w->embed_ln)
+        add_norm(b, &m->embed_ln, w->embed_ln, cfg->width, w->rms);
     m->block = arena_zalloc(m->arena, cfg->layers * (int64_t)sizeof *m->block);
     for (int64_t l = 0; m->block && l < cfg->layers; l++)
         add_block(b, &m->block[l], l);
+    if (w->out_ln)
+        add_norm(b, &m->out_ln, w->out_ln, cfg->width, w->rms);
     if (pooler)
-        add_linear(b, &m->pooler, "bert.pooler.dense", cfg->width, cfg->width);
+        add_linear(b, &m->pooler, "bert.pooler.dense", cfg->width, cfg->width, true);
     m->has_pooler = pooler;
 }
 
@@ -155,26 +202,30 @@ static void add_head(struct builder *b, enum head_kind head, int64_t labels)
     struct model *m = b->m;
     int64_t width = m->cfg.width;
 
-    int64_t classes = head == HEAD_NONE || head == HEAD_MLM ? 0 : labels;
+    int64_t classes =
+        head == HEAD_NONE || head == HEAD_MLM || head == HEAD_LM ? 0 : labels;
 
     m->head = head;
     if (m->cfg.labels != classes)
         m->cfg.label_names = NULL; /* of another head */
     m->cfg.labels = classes;
     if (head_has_pooler(head) && !m->has_pooler) {
-        add_linear(b, &m->pooler, "bert.pooler.dense", width, width);
+        add_linear(b, &m->pooler, "bert.pooler.dense", width, width, true);
         m->has_pooler = true;
     }
     if (head == HEAD_CLASSES || head == HEAD_REGRESSION || head == HEAD_CHOICE)
         add_linear(b, &m->classifier, "classifier", head == HEAD_CLASSES ? labels : 1,
-                   width);
+                   width, true);
     if (head == HEAD_SPAN)
-        add_linear(b, &m->classifier, "qa_outputs", 2, width);
+        add_linear(b, &m->classifier, "qa_outputs", 2, width, true);
     if (head == HEAD_MLM) {
-        add_linear(b, &m->mlm_dense, "cls.predictions.transform.dense", width, width);
-        add_norm(b, &m->mlm_ln, "cls.predictions.transform.LayerNorm", width);
+        add_linear(b, &m->mlm_dense, "cls.predictions.transform.dense", width, width,
+                   true);
+        add_norm(b, &m->mlm_ln, "cls.predictions.transform.LayerNorm", width, false);
         m->mlm_bias = add_param(b, SHAPE(m->cfg.vocab), false, "cls.predictions.bias");
     }
+    if (head == HEAD_LM)
+        m->lm_head = m->cfg.tied ? m->word : add_table(b, "lm_head", m->cfg.vocab);
 }
 
 bool head_has_pooler(enum head_kind head)
@@ -182,7 +233,21 @@ bool head_has_pooler(enum head_kind head)
     return head == HEAD_CLASSES || head == HEAD_REGRESSION || head == HEAD_CHOICE;
 }
 
-const char *head_architecture(enum head_kind head)
+static const char *decoder_architecture(enum hf_arch arch, enum head_kind head)
+{
+    bool lm = head == HEAD_LM;
+
+    switch (arch) {
+    case HF_GPT2:
+        return lm ? "GPT2LMHeadModel" : "GPT2Model";
+    case HF_GPT_NEO:
+        return lm ? "GPTNeoForCausalLM" : "GPTNeoModel";
+    default:
+        return lm ? "LlamaForCausalLM" : "LlamaModel";
+    }
+}
+
+const char *head_architecture(enum hf_arch arch, enum head_kind head)
 {
     static const char *const name[] = {
         [HEAD_NONE] = "BertModel",
@@ -191,8 +256,9 @@ const char *head_architecture(enum head_kind head)
         [HEAD_SPAN] = "BertForQuestionAnswering",
         [HEAD_CHOICE] = "BertForMultipleChoice",
         [HEAD_MLM] = "BertForMaskedLM",
+        [HEAD_LM] = NULL,
     };
-    return name[head];
+    return arch == HF_BERT ? name[head] : decoder_architecture(arch, head);
 }
 
 enum head_kind head_for_task(const struct task *task)
@@ -256,6 +322,8 @@ int model_build(struct model **out, const struct hf_config *cfg, enum head_kind 
         return -1;
     m->cfg = *cfg;
     m->arena = arena_new(err);
+    m->cfg.kv_heads = cfg->kv_heads ? cfg->kv_heads : cfg->heads;
+    m->cfg.head_dim = cfg->head_dim ? cfg->head_dim : cfg->width / cfg->heads;
     if (!m->arena || own_head_ids(m, err))
         goto fail;
     own_strings(m);

@@ -13,9 +13,41 @@ int model_build(struct model **out, const struct hf_config *cfg, enum head_kind 
 int model_add_head(struct model *m, enum head_kind head, int64_t labels, struct err *err);
 
 bool head_has_pooler(enum head_kind head);
-const char *head_architecture(enum head_kind head);
+const char *head_architecture(enum hf_arch arch, enum head_kind head);
 
-/* Draws one parameter as Devlin et al. do: N(0, range), LayerNorm 1 and 0, biases 0. */
+/* The equations: bert.c and decoder.c. Heads of BERT take its pooler's output, or rows of
+ * the last block. */
+struct tensor *bert_embed(struct pass *p);
+struct tensor *bert_block(struct pass *p, const struct block *b, struct tensor *x);
+struct tensor *bert_pool(struct pass *p, struct tensor *x);
+struct tensor *bert_classify(struct pass *p, struct tensor *pooled);
+/* Of the hidden tokens: what the decoder reads, or (decode) its logits. */
+struct tensor *bert_mlm(struct pass *p, struct tensor *x, bool decode);
+struct tensor *decoder_embed(struct pass *p);
+struct tensor *decoder_block(struct pass *p, const struct block *b, struct tensor *x);
+
+/* All but the head, by its name. */
+bool model_is_body(const struct model *m, const char *name);
+
+/*
+ * GPT-2's files hold matrices transposed (in, out), and queries, keys and values side by
+ * side as c_attn. What a parameter is there: name NULL where it is as in ours.
+ */
+struct gpt2_part {
+    const char *name;   /* "transformer.h.0.attn.c_attn.weight", in the model's arena */
+    struct shape shape; /* of the whole tensor */
+    int64_t from;       /* first column (of a bias: element) of this part */
+    bool failed;        /* no memory */
+};
+struct gpt2_part gpt2_part_of(const struct model *m, const struct param *p);
+void gpt2_read(struct param *p, const struct safetensors_entry *e,
+               const struct gpt2_part *part);
+/* The entry that a parameter becomes: 1, or 0 where it went along with its c_attn's
+ * first. `bare`: without "transformer.". */
+int64_t gpt2_write(struct safetensors_entry *e, const struct model *m,
+                   const struct param *p, struct arena *arena, bool bare);
+
+/* Draws one parameter as Devlin et al. do: N(0, range), norms 1 and 0, biases 0. */
 void param_draw(struct param *p, uint64_t seed, double range);
 
 #endif

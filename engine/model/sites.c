@@ -4,6 +4,8 @@
  */
 #include "internal.h"
 
+#include <math.h>
+
 struct tensor *site_linear(struct pass *p, const struct site_linear *s, struct tensor *x)
 {
     return linear(p->tape, x, tape_param(p->tape, s->weight),
@@ -12,14 +14,24 @@ struct tensor *site_linear(struct pass *p, const struct site_linear *s, struct t
 
 struct tensor *site_active(struct pass *p, const struct site_linear *s, struct tensor *x)
 {
-    if (p->model->cfg.activation == HF_RELU)
+    switch (p->model->cfg.activation) {
+    case HF_RELU:
         return relu(p->tape, site_linear(p, s, x));
+    case HF_GELU_NEW:
+        return gelu_new(p->tape, site_linear(p, s, x));
+    case HF_SILU:
+        return silu(p->tape, site_linear(p, s, x));
+    case HF_GELU:
+        break;
+    }
     return linear_gelu(p->tape, x, tape_param(p->tape, s->weight),
                        s->bias ? tape_param(p->tape, s->bias) : NULL);
 }
 
 struct tensor *site_norm(struct pass *p, const struct site_norm *s, struct tensor *x)
 {
+    if (!s->beta)
+        return rms_norm(p->tape, x, tape_param(p->tape, s->gamma), s->eps);
     return layernorm(p->tape, x, tape_param(p->tape, s->gamma),
                      tape_param(p->tape, s->beta), s->eps);
 }
@@ -85,13 +97,36 @@ static struct tensor *gates_of(struct pass *p, const struct site_attention *s)
     return p->gate_leaf[s->layer];
 }
 
+/* How far back a query of the layer sees; 0: it sees all. */
+static int64_t window_of(const struct hf_config *cfg, int64_t layer)
+{
+    if (cfg->arch == HF_BERT)
+        return 0;
+    return cfg->local[layer] ? cfg->window : INT64_MAX;
+}
+
+/* Queries and keys as the architecture places them. */
+static struct tensor *place(struct pass *p, const struct site_attention *s,
+                            struct tensor *x)
+{
+    const struct hf_config *cfg = &p->model->cfg;
+    const struct batch *b = p->batch;
+
+    if (cfg->arch != HF_LLAMA)
+        return x;
+    return rotary(p->tape, x, tape_indices(p->tape, SHAPE(b->n_tok), b->position),
+                  s->head_dim, cfg->rope_theta);
+}
+
 struct tensor *site_attention(struct pass *p, const struct site_attention *s,
                               struct tensor *x)
 {
+    int64_t shared = s->kv_heads > 0 ? s->heads / s->kv_heads : 1;
     struct attention a = {
         .heads = s->heads,
         .head_dim = s->head_dim,
         .first_only = p->first_only,
+        .window = window_of(&p->model->cfg, s->layer),
         .offsets = p->offsets,
         .head_id = s->head_id,
         .dropout = p->model->cfg.attention_dropout,
@@ -103,6 +138,14 @@ struct tensor *site_attention(struct pass *p, const struct site_attention *s,
     struct tensor *k = site_linear(p, &s->key, x);
     struct tensor *v = site_linear(p, &s->value, x);
 
+    q = place(p, s, q);
+    k = place(p, s, k);
+    if (p->model->cfg.arch == HF_GPT_NEO) /* whose scores are not divided by sqrt(D) */
+        q = scale(p->tape, q, sqrt((double)s->head_dim));
+    if (shared > 1) {
+        k = repeat_heads(p->tape, k, s->head_dim, shared);
+        v = repeat_heads(p->tape, v, s->head_dim, shared);
+    }
     a.gates = gates_of(p, s);
     struct tensor *c = attention(p->tape, q, k, v, &a);
 

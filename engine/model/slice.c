@@ -161,7 +161,7 @@ static void slice_param(struct param *p, const float *keep, int64_t dim, int axi
 
 static int slice_layer(struct model *m, int64_t layer, struct err *err)
 {
-    struct bert_block *b = &m->block[layer];
+    struct block *b = &m->block[layer];
     struct site_attention *s = &b->attn;
     int64_t kept = 0;
     int32_t *ids;
@@ -170,10 +170,17 @@ static int slice_layer(struct model *m, int64_t layer, struct err *err)
         kept += s->keep[h] != 0;
     if (kept == s->heads)
         return 0;
+    if (s->kv_heads < s->heads)
+        return err_set(
+            err, ERR_INPUT,
+            "layer %lld: %lld heads share keys and values by %lld; they are not removed "
+            "one by one",
+            (long long)layer, (long long)s->heads, (long long)(s->heads / s->kv_heads));
     struct site_linear *qkv[] = {&s->query, &s->key, &s->value};
     for (int i = 0; i < 3; i++) {
         slice_param(qkv[i]->weight, s->keep, s->head_dim, 0);
-        slice_param(qkv[i]->bias, s->keep, s->head_dim, 0);
+        if (qkv[i]->bias)
+            slice_param(qkv[i]->bias, s->keep, s->head_dim, 0);
     }
     slice_param(b->attn_out.weight, s->keep, s->head_dim, 1);
     ids = arena_alloc(m->arena, kept * (int64_t)sizeof *ids);
@@ -185,7 +192,7 @@ static int slice_layer(struct model *m, int64_t layer, struct err *err)
             ids[kept++] = s->head_id[h];
     for (int64_t h = 0; h < kept; h++)
         s->keep[h] = 1;
-    s->heads = kept;
+    s->heads = s->kv_heads = kept;
     s->head_id = ids;
     m->cfg.heads_kept[layer] = kept;
     m->cfg.head_ids[layer] = ids;

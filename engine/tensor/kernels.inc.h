@@ -78,6 +78,24 @@ static double FN(sum)(const void *x, int64_t n)
     return s;
 }
 
+/* The argument of gelu_new's tanh, and its slope. */
+static inline ACC FN(gelu_new_arg)(ACC x)
+{
+    return (ACC)0.79788456080286535588 * (x + (ACC)0.044715 * x * x * x);
+}
+
+static inline ACC FN(gelu_new_slope)(ACC x)
+{
+    ACC t = TANH(FN(gelu_new_arg)(x));
+    return (ACC)0.5 * (1 + t) + (ACC)0.5 * x * (1 - t * t) * (ACC)0.79788456080286535588 *
+                                    (1 + (ACC)0.134145 * x * x);
+}
+
+static inline ACC FN(sigmoid)(ACC x)
+{
+    return 1 / (1 + EXP(-x));
+}
+
 static void FN(unary)(enum unary what, void *y, const void *x, int64_t n)
 {
     REAL *restrict to = y;
@@ -88,6 +106,13 @@ static void FN(unary)(enum unary what, void *y, const void *x, int64_t n)
     else if (what == UNARY_RELU)
         for (int64_t i = 0; i < n; i++)
             to[i] = from[i] < 0 ? 0 : from[i];
+    else if (what == UNARY_GELU_NEW)
+        for (int64_t i = 0; i < n; i++)
+            to[i] = (REAL)((ACC)0.5 * (ACC)from[i] *
+                           (1 + TANH(FN(gelu_new_arg)((ACC)from[i]))));
+    else if (what == UNARY_SILU)
+        for (int64_t i = 0; i < n; i++)
+            to[i] = (REAL)((ACC)from[i] * FN(sigmoid)((ACC)from[i]));
     else
         for (int64_t i = 0; i < n; i++)
             to[i] = (REAL)TANH((ACC)from[i]);
@@ -109,6 +134,17 @@ static inline void FN(unary_slope)(enum unary what, REAL *restrict to,
     else if (what == UNARY_RELU)
         for (int64_t i = 0; i < n; i++) {
             REAL d = v[i] > 0 ? g[i] : 0;
+            to[i] = fresh ? d : to[i] + d;
+        }
+    else if (what == UNARY_GELU_NEW)
+        for (int64_t i = 0; i < n; i++) {
+            REAL d = (REAL)((ACC)g[i] * FN(gelu_new_slope)((ACC)v[i]));
+            to[i] = fresh ? d : to[i] + d;
+        }
+    else if (what == UNARY_SILU)
+        for (int64_t i = 0; i < n; i++) {
+            ACC s = FN(sigmoid)((ACC)v[i]);
+            REAL d = (REAL)((ACC)g[i] * s * (1 + (ACC)v[i] * (1 - s)));
             to[i] = fresh ? d : to[i] + d;
         }
     else
@@ -228,6 +264,8 @@ static void FN(mm_tn)(void *dw, const void *dy, const void *x, int64_t n, int64_
         }
 }
 
+#include "decoder.inc.h"
+
 const struct kernels SET = {
     .name = SET_NAME,
     .dtype = SET_DTYPE,
@@ -247,6 +285,7 @@ const struct kernels SET = {
     .softmax_back = FN(softmax_back),
     .exp_sum = FN(exp_sum),
     .exp_scaled = FN(exp_scaled),
+    .row = {FN(rms_row), FN(scale_row), FN(rotary_row), FN(repeat_row)},
     .draw = FN(draw),
     .dropout = FN(dropout),
     .attn = FN(attn),

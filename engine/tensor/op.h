@@ -14,7 +14,7 @@
 
 #include "retort/ops.h"
 
-enum unary { UNARY_GELU, UNARY_RELU, UNARY_TANH };
+enum unary { UNARY_GELU, UNARY_RELU, UNARY_TANH, UNARY_GELU_NEW, UNARY_SILU };
 
 /* Multipliers and addends that take a state of one stream 0 to 8 draws on. */
 struct skips {
@@ -37,6 +37,7 @@ struct attn_task {
     const uint8_t *key_mask; /* of the sequence's rows, or NULL */
     int64_t t, d, ld;
     int64_t queries; /* the first rows that ask: t, or 1 (and t may then be 0) */
+    int64_t window;  /* 0: a query sees all keys; else so many up to itself, itself too */
     double gate;
     double dropout; /* 0: none */
     const struct skips *skips;
@@ -67,6 +68,29 @@ struct norm_task {
     void *dx, *da; /* set if fresh, else added to; NULL: not wanted */
     bool fresh_x, fresh_a;
     void *dgamma, *dbeta; /* (c) each, set to the sums over these rows */
+};
+
+/* Keys lo .. hi - 1 are seen by query i of a task. */
+static inline void attn_sees(const struct attn_task *a, int64_t i, int64_t *lo,
+                             int64_t *hi)
+{
+    *hi = a->window && i + 1 < a->t ? i + 1 : a->t;
+    *lo = a->window && i + 1 > a->window ? i + 1 - a->window : 0;
+}
+
+/* Operations whose tasks are rows, each writing its own (decoder.inc.h). */
+enum rows_what { ROWS_RMS_NORM, ROWS_SCALE, ROWS_ROTARY, ROWS_REPEAT, ROWS_COUNT };
+struct rows_run {
+    const struct kernels *k;
+    enum rows_what what;
+    bool back;
+    int64_t n, c;
+    const void *x, *dy, *gamma;
+    void *to;           /* forward: set; back: added to */
+    double *rstd, eps;  /* of each row */
+    const double *turn; /* cos and sin of each position and pair */
+    const int32_t *position;
+    int64_t head_dim, times;
 };
 
 struct kernels {
@@ -103,6 +127,7 @@ struct kernels {
     /* one row: kept elements times factor, the others 0; add: y += instead of y = */
     void (*dropout)(void *y, const void *x, const uint16_t *bits, int64_t n,
                     double factor, bool add);
+    void (*row[ROWS_COUNT])(const struct rows_run *run, int64_t r);
     void (*attn)(const struct attn_task *t, void *scratch);
     void (*attn_back)(const struct attn_task *t, void *scratch);
     /* elements of scratch that a task needs */

@@ -84,7 +84,10 @@ static bool attention_fits(struct tape *tape, const struct tensor *q,
         fits = off[i] <= off[i + 1];
     int64_t gates = a->gates ? shape_count(a->gates->shape) : a->heads;
     bool drops = a->dropout > 0 && (tape_flags_now(tape) & TAPE_DROPOUT);
-    if (!fits)
+    if (a->window < 0 || (a->window && a->first_only))
+        tape_fail(tape, ERR_INPUT,
+                  "attention: a window is not below 0, and first_only has none");
+    else if (!fits)
         tape_fail(tape, ERR_INPUT, "attention: offsets must rise from 0 to the %lld rows",
                   (long long)n);
     else if (gates != a->heads && gates != b * a->heads)
@@ -150,6 +153,7 @@ static struct attended *attended_new(struct tape *tape, const struct attention *
                                      .queries = queries(a, order[i / h].t),
                                      .d = a->head_dim,
                                      .ld = c,
+                                     .window = a->window,
                                      .gate = 1};
         if (a->gates)
             task[i].gate = tensor_get(a->gates, to->gate_each ? place[i].number : head);

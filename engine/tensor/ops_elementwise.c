@@ -241,3 +241,13 @@ struct tensor *tanh_act(struct tape *tape, struct tensor *x)
 {
     return unary(tape, x, UNARY_TANH);
 }
+
+struct tensor *gelu_new(struct tape *tape, struct tensor *x)
+{
+    return unary(tape, x, UNARY_GELU_NEW);
+}
+
+struct tensor *silu(struct tape *tape, struct tensor *x)
+{
+    return unary(tape, x, UNARY_SILU);
+}

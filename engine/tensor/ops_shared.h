@@ -22,6 +22,9 @@ enum {
     OP_ADD_NORM,
     OP_SOFTMAX,
     OP_UNIT_ROWS,
+    OP_RMS_NORM,
+    OP_ROTARY,
+    OP_REPEAT_HEADS,
     OP_EMBEDDING,
     OP_TAKE_ROWS,
     OP_DROPOUT,
@@ -170,6 +173,9 @@ void unary_backward(struct tape *tape, struct node *node);
 void norm_backward(struct tape *tape, struct node *node);
 void softmax_backward(struct tape *tape, struct node *node);
 void unit_rows_backward(struct tape *tape, struct node *node);
+void rms_norm_backward(struct tape *tape, struct node *node);
+void rotary_backward(struct tape *tape, struct node *node);
+void repeat_heads_backward(struct tape *tape, struct node *node);
 void gather_back(struct tape *tape, struct node *node);
 void dropout_back(struct tape *tape, struct node *node);
 void attention_back(struct tape *tape, struct node *node);

@@ -17,7 +17,7 @@
 
 #include "bpe.h"
 #include "kinds.h"
-#include "retort/json.h"
+#include "retort/bpe_file.h"
 
 enum letter { LETTER_OTHER, LETTER_LETTER, LETTER_NUMBER, LETTER_SPACE };
 
@@ -31,7 +31,7 @@ struct digit_range {
 
 #include "letters.inc"
 
-enum { BMP = 0x10000, SPELLINGS = 256 + 68, ID_MAX = 1 << 24, NO_ID = -1 };
+enum { BMP = 0x10000, SPELLINGS = 256 + 68, NO_ID = -1 };
 
 struct added { /* a token whose text is never split */
     const char *text;
@@ -83,33 +83,43 @@ static void find_bytes(struct byte_bpe *tok)
     }
 }
 
-/* {"name": id, ...}: ids 0 .. ID_MAX, no two the same. */
-static int read_vocab(struct byte_bpe *tok, const struct json_doc *doc,
-                      const struct json *vocab, int64_t more, struct diags *diags,
-                      struct err *err)
+static int add_added(struct byte_bpe *tok, int64_t id, const char *text, bool control,
+                     struct err *err)
 {
-    int64_t n = more;
+    if (mem_grow((void **)&tok->added, tok->n_added, &tok->added_capacity,
+                 sizeof *tok->added, err))
+        return -1;
+    tok->added[tok->n_added++] =
+        (struct added){text, (int64_t)strlen(text), (int32_t)id, control};
+    tok->added_first[(unsigned char)text[0]] = true;
+    return 0;
+}
 
-    for (const struct json *v = json_first(vocab); v; v = json_next(v)) {
-        if (!json_is_int(v) || json_int(v) < 0 || json_int(v) >= ID_MAX) {
-            json_error(doc, v, diags, "the id of a token is a whole number from 0 to %d",
-                       ID_MAX - 1);
-            return diags_first_to_err(diags, err);
-        }
-        n = json_int(v) >= n ? json_int(v) + 1 : n;
-    }
+/* Ids and spellings of all tokens, those that were added too. */
+static int read_tokens(struct byte_bpe *tok, const struct bpe_file *f,
+                       const struct tokenizer_file *file, struct err *err)
+{
+    int64_t n = 0;
+
+    for (int64_t i = 0; i < f->n_tokens; i++)
+        n = f->token[i].id >= n ? f->token[i].id + 1 : n;
+    for (int64_t i = 0; i < f->n_added; i++)
+        n = f->added[i].id >= n ? f->added[i].id + 1 : n;
     if (tokenizer_names(&tok->base, n, err))
         return -1;
-    for (const struct json *v = json_first(vocab); v; v = json_next(v)) {
-        char *name = arena_strdup(tok->base.arena, json_key(v));
-        if (!name)
-            return arena_failed(tok->base.arena, err);
-        if (tok->base.token[json_int(v)]) {
-            json_error(doc, v, diags, "id %lld is that of \"%s\" too",
-                       (long long)json_int(v), tok->base.token[json_int(v)]);
-            return diags_first_to_err(diags, err);
-        }
-        tokenizer_name(&tok->base, json_int(v), name);
+    for (int64_t i = 0; i < f->n_tokens; i++)
+        tokenizer_name(&tok->base, f->token[i].id, f->token[i].text);
+    for (int64_t i = 0; i < f->n_added; i++) {
+        const struct bpe_added *a = &f->added[i];
+        const char *old = tok->base.token[a->id];
+        if (old && strcmp(old, a->text) != 0)
+            return err_set(err, ERR_INPUT,
+                           "%s: the added token \"%s\" has id %lld, that of \"%s\"",
+                           file_place(file), a->text, (long long)a->id, old);
+        if (!old)
+            tokenizer_name(&tok->base, a->id, a->text);
+        if (add_added(tok, a->id, a->text, a->control, err))
+            return -1;
     }
     find_bytes(tok);
     return 0;
@@ -168,18 +178,6 @@ static int read_merges(struct byte_bpe *tok, const struct tokenizer_file *file,
         }
         p = end + 1;
     }
-    return 0;
-}
-
-static int add_added(struct byte_bpe *tok, int64_t id, const char *text, bool control,
-                     struct err *err)
-{
-    if (mem_grow((void **)&tok->added, tok->n_added, &tok->added_capacity,
-                 sizeof *tok->added, err))
-        return -1;
-    tok->added[tok->n_added++] =
-        (struct added){text, (int64_t)strlen(text), (int32_t)id, control};
-    tok->added_first[(unsigned char)text[0]] = true;
     return 0;
 }
 
@@ -422,243 +420,54 @@ static struct byte_bpe *alloc(const struct tokenizer_file *file, int n_files,
 
 /* ---- the two forms of files ---- */
 
-static struct json_doc *parse(const struct tokenizer_file *file, struct diags *diags,
-                              struct err *err)
-{
-    struct json_doc *doc = json_parse(file->text, file->len, file_place(file), diags);
-
-    if (!doc)
-        diags_first_to_err(diags, err);
-    return doc;
-}
-
 int byte_bpe_from_merges(struct tokenizer **out, const struct tokenizer_file *file,
                          bool lower_case, struct err *err)
 {
     static const char end[] = "<|endoftext|>";
     struct byte_bpe *tok = alloc(file, 2, err);
-    struct diags *diags = diags_new(err);
-    struct json_doc *doc = tok && diags ? parse(&file[0], diags, err) : NULL;
+    struct bpe_file f;
     int32_t id;
-    int rc = -1;
 
     (void)lower_case;
-    if (!doc)
-        goto done;
-    if (json_kind(json_root(doc)) != JSON_OBJECT) {
-        err_set(err, ERR_INPUT, "%s: not an object of tokens and their ids",
-                file_place(&file[0]));
-        goto done;
-    }
-    if (read_vocab(tok, doc, json_root(doc), 0, diags, err) ||
-        read_merges(tok, &file[1], err))
-        goto done;
+    if (!tok)
+        return -1;
+    if (bpe_file_vocab(&f, file[0].text, file[0].len, file_place(&file[0]),
+                       tok->base.arena, err) ||
+        read_tokens(tok, &f, &file[0], err) || read_merges(tok, &file[1], err))
+        goto fail;
     id = tokenizer_id(&tok->base, end);
     if (id >= 0 && add_added(tok, id, tok->base.token[id], true, err))
-        goto done;
+        goto fail;
     tok->base.special.bos = tok->base.special.eos = id;
     *out = &tok->base;
-    tok = NULL;
-    rc = 0;
-done:
-    json_doc_free(doc);
-    diags_free(diags);
-    tokenizer_free(tok ? &tok->base : NULL);
-    return rc;
-}
-
-/* True if object[key] is absent, null, false or "". */
-static bool unset(const struct json *object, const char *key)
-{
-    const struct json *v = object ? json_get(object, key) : NULL;
-
-    return !v || json_kind(v) == JSON_NULL ||
-           (json_kind(v) == JSON_BOOL && !json_bool(v)) ||
-           (json_kind(v) == JSON_STRING && !json_string(v)[0]);
-}
-
-static bool has_type(const struct json *object, const char *type)
-{
-    const struct json *v =
-        json_kind(object) == JSON_OBJECT ? json_get(object, "type") : NULL;
-
-    return v && json_string(v) && !strcmp(json_string(v), type);
-}
-
-/* One part of the cutting into words; false: one that we cannot honour. */
-static bool read_cutter(struct byte_bpe *tok, const struct json *v)
-{
-    const struct json *each =
-        json_kind(v) == JSON_OBJECT ? json_get(v, "individual_digits") : NULL;
-    const struct json *regex =
-        json_kind(v) == JSON_OBJECT ? json_get(v, "use_regex") : NULL;
-
-    if (has_type(v, "Digits")) {
-        tok->digits = true;
-        return each && json_bool(each);
-    }
-    return has_type(v, "ByteLevel") && unset(v, "add_prefix_space") &&
-           (!regex || json_bool(regex));
-}
-
-static bool read_cutters(struct byte_bpe *tok, const struct json *v)
-{
-    const struct json *list;
-    bool known = v != NULL;
-
-    if (!v || !has_type(v, "Sequence"))
-        return v && has_type(v, "ByteLevel") && read_cutter(tok, v);
-    list = json_get(v, "pretokenizers");
-    known = list && json_count(list) > 0;
-    for (int64_t i = 0; known && i < json_count(list); i++) /* ByteLevel ends it */
-        known = read_cutter(tok, json_at(list, i)) &&
-                has_type(json_at(list, i), "ByteLevel") == (i + 1 == json_count(list));
-    return known;
-}
-
-static int read_json_merges(struct byte_bpe *tok, const struct json_doc *doc,
-                            const struct json *merges, struct diags *diags,
-                            struct err *err)
-{
-    int64_t rank = 0;
-
-    if (bpe_new(&tok->pairs, json_count(merges), err))
-        return -1;
-    for (const struct json *v = json_first(merges); v; v = json_next(v), rank++) {
-        const struct json *a =
-            json_kind(v) == JSON_ARRAY && json_count(v) == 2 ? json_at(v, 0) : NULL;
-        const struct json *b = a ? json_at(v, 1) : NULL;
-        const char *gap = json_string(v) ? strchr(json_string(v), ' ') : NULL;
-        char *left = NULL;
-        int rc;
-        if (gap && !strchr(gap + 1, ' ')) {
-            left = mem_strndup(json_string(v), (size_t)(gap - json_string(v)), err);
-            rc = left ? add_merge(tok, left, gap + 1, rank, err) : -1;
-            free(left);
-        } else if (b && json_string(a) && json_string(b)) {
-            rc = add_merge(tok, json_string(a), json_string(b), rank, err);
-        } else {
-            json_error(doc, v, diags, "a merge is two tokens, \"a b\" or [\"a\", \"b\"]");
-            rc = diags_first_to_err(diags, err);
-        }
-        if (rc)
-            return -1;
-    }
     return 0;
-}
-
-/* {"id": 0, "content": "<|endoftext|>", "special": true, ...} */
-static int read_added(struct byte_bpe *tok, const struct json_doc *doc,
-                      const struct json *added, struct diags *diags, struct err *err)
-{
-    for (const struct json *v = added ? json_first(added) : NULL; v; v = json_next(v)) {
-        const struct json *id = json_kind(v) == JSON_OBJECT ? json_get(v, "id") : NULL;
-        const struct json *text = id ? json_get(v, "content") : NULL;
-        const char *s = text ? json_string(text) : NULL;
-        if (!s || !s[0] || !json_is_int(id) || json_int(id) < 0 ||
-            json_int(id) >= tok->base.n) {
-            json_error(doc, v, diags,
-                       "an added token has \"content\" and an \"id\" of the vocabulary");
-            return diags_first_to_err(diags, err);
-        }
-        if (!unset(v, "lstrip") || !unset(v, "rstrip") || !unset(v, "single_word")) {
-            json_error(doc, v, diags, "lstrip, rstrip and single_word are not supported");
-            return diags_first_to_err(diags, err);
-        }
-        const char *own = arena_strdup(tok->base.arena, s);
-        if (!own)
-            return arena_failed(tok->base.arena, err);
-        const char *old = tok->base.token[json_int(id)];
-        if (old && strcmp(old, own) != 0) {
-            json_error(doc, v, diags, "id %lld is that of \"%s\"",
-                       (long long)json_int(id), old);
-            return diags_first_to_err(diags, err);
-        }
-        if (!old)
-            tokenizer_name(&tok->base, json_int(id), own);
-        if (add_added(tok, json_int(id), own, !unset(v, "special"), err))
-            return -1;
-    }
-    return 0;
-}
-
-/* The highest id of an added token + 1. */
-static int64_t added_end(const struct json *added)
-{
-    int64_t end = 0;
-
-    for (const struct json *v = added ? json_first(added) : NULL; v; v = json_next(v)) {
-        const struct json *id = json_kind(v) == JSON_OBJECT ? json_get(v, "id") : NULL;
-        if (id && json_is_int(id) && json_int(id) < ID_MAX && json_int(id) >= end)
-            end = json_int(id) + 1;
-    }
-    return end;
-}
-
-/* What we cannot honour, or NULL. */
-static const char *foreign(struct byte_bpe *tok, const struct json *root,
-                           const struct json *model)
-{
-    if (!model || !has_type(model, "BPE"))
-        return "the model's type is not \"BPE\"";
-    if (!unset(model, "byte_fallback"))
-        return "byte_fallback is SentencePiece's: give its tokenizer.model";
-    if (!unset(model, "dropout") || !unset(model, "continuing_subword_prefix") ||
-        !unset(model, "end_of_word_suffix") || !unset(model, "ignore_merges"))
-        return "dropout, affixes and ignore_merges are not supported";
-    if (!unset(root, "normalizer"))
-        return "a normalizer is not supported";
-    if (!read_cutters(tok, json_get(root, "pre_tokenizer")))
-        return "its pre_tokenizer is not ByteLevel as GPT-2's, nor Digits and ByteLevel";
-    return NULL;
-}
-
-static int read_json(struct byte_bpe *tok, const struct tokenizer_file *file,
-                     const struct json_doc *doc, struct diags *diags, struct err *err)
-{
-    const struct json *root = json_root(doc), *model, *vocab, *merges, *added;
-    const char *why = "not an object";
-
-    if (json_kind(root) == JSON_OBJECT) {
-        model = json_get(root, "model");
-        model = model && json_kind(model) == JSON_OBJECT ? model : NULL;
-        why = foreign(tok, root, model);
-    }
-    if (why)
-        return err_set(err, ERR_INPUT, "%s: %s", file_place(file), why);
-    vocab = json_get(model, "vocab");
-    merges = json_get(model, "merges");
-    added = json_get(root, "added_tokens");
-    if (!vocab || json_kind(vocab) != JSON_OBJECT || !merges ||
-        json_kind(merges) != JSON_ARRAY)
-        return err_set(err, ERR_INPUT,
-                       "%s: the model lacks \"vocab\" (an object) or \"merges\" (a list)",
-                       file_place(file));
-    if (read_vocab(tok, doc, vocab, added_end(added), diags, err) ||
-        read_json_merges(tok, doc, merges, diags, err) ||
-        read_added(tok, doc, added, diags, err))
-        return -1;
-    tok->base.special.bos = tok->base.special.eos =
-        tokenizer_id(&tok->base, "<|endoftext|>");
-    return 0;
+fail:
+    tokenizer_free(&tok->base);
+    return -1;
 }
 
 int byte_bpe_from_json(struct tokenizer **out, const struct tokenizer_file *file,
                        bool lower_case, struct err *err)
 {
     struct byte_bpe *tok = alloc(file, 1, err);
-    struct diags *diags = diags_new(err);
-    struct json_doc *doc = tok && diags ? parse(file, diags, err) : NULL;
-    int rc = -1;
+    struct bpe_file f;
 
     (void)lower_case;
-    if (doc && read_json(tok, file, doc, diags, err) == 0) {
-        *out = &tok->base;
-        tok = NULL;
-        rc = 0;
-    }
-    json_doc_free(doc);
-    diags_free(diags);
-    tokenizer_free(tok ? &tok->base : NULL);
-    return rc;
+    if (!tok)
+        return -1;
+    if (bpe_file_json(&f, file->text, file->len, file_place(file), tok->base.arena,
+                      err) ||
+        read_tokens(tok, &f, file, err) || bpe_new(&tok->pairs, f.n_merges, err))
+        goto fail;
+    for (int64_t i = 0; i < f.n_merges; i++)
+        if (add_merge(tok, f.merge[i].left, f.merge[i].right, i, err))
+            goto fail;
+    tok->digits = f.digits;
+    tok->base.special.bos = tok->base.special.eos =
+        tokenizer_id(&tok->base, "<|endoftext|>");
+    *out = &tok->base;
+    return 0;
+fail:
+    tokenizer_free(&tok->base);
+    return -1;
 }

@@ -549,7 +549,8 @@ int sentencepiece_new(struct tokenizer **out, const struct tokenizer_file *file,
 
 /* ---- tokenizer.bin ---- */
 
-/* llama2.c writes spaces for U+2581, and <s>, </s> with line ends around. */
+/* llama2.c writes spaces for U+2581; tokens 3 to 258 are the bytes, however it spells
+ * them. */
 static int read_bin_piece(struct sentencepiece *tok, const char *s, int64_t len,
                           float score, struct err *err)
 {
@@ -557,18 +558,18 @@ static int read_bin_piece(struct sentencepiece *tok, const char *s, int64_t len,
     enum piece_type type = PIECE_NORMAL;
     int rc;
 
-    for (int64_t i = 0; i < len; i++) {
-        if (s[i] == ' ')
-            strbuf_puts(&sb, "\xE2\x96\x81");
-        else
-            strbuf_putc(&sb, s[i]);
-    }
-    if (tok->n == 0)
-        type = PIECE_UNKNOWN;
-    else if (tok->n == BOS || tok->n == EOS)
-        type = PIECE_CONTROL;
-    else if (byte_of(strbuf_text(&sb)) >= 0)
+    if (tok->n > EOS && tok->n <= EOS + 256) {
         type = PIECE_BYTE;
+        strbuf_printf(&sb, "<0x%02X>", (unsigned)(tok->n - EOS - 1));
+    } else {
+        type = tok->n == 0 ? PIECE_UNKNOWN : tok->n <= EOS ? PIECE_CONTROL : PIECE_NORMAL;
+        for (int64_t i = 0; i < len; i++) {
+            if (s[i] == ' ')
+                strbuf_puts(&sb, "\xE2\x96\x81");
+            else
+                strbuf_putc(&sb, s[i]);
+        }
+    }
     rc = strbuf_failed(&sb, err) ||
          add_piece(tok, strbuf_text(&sb), (int64_t)sb.len, score, type, err);
     strbuf_release(&sb);
@@ -597,7 +598,9 @@ int llama2c_new(struct tokenizer **out, const struct tokenizer_file *file,
             memcpy(&len, p + 4, sizeof len);
             p += 8;
         }
-        if (len < 1 || len > end - p || !isfinite(score) || memchr(p, 0, (size_t)len)) {
+        bool byte = tok->n > EOS && tok->n <= EOS + 256;
+        if (len < 1 || len > end - p || !isfinite(score) ||
+            (!byte && memchr(p, 0, (size_t)len))) {
             err_set(err, ERR_INPUT,
                     "%s: token %lld: not llama2.c's tokenizer.bin, or cut off", place,
                     (long long)tok->n);
@@ -607,8 +610,8 @@ int llama2c_new(struct tokenizer **out, const struct tokenizer_file *file,
             goto fail;
         p += len;
     }
-    if (tok->n <= EOS) {
-        err_set(err, ERR_INPUT, "%s: no tokens", place);
+    if (tok->n <= EOS + 256) {
+        err_set(err, ERR_INPUT, "%s: no tokens after <s>, </s> and the bytes", place);
         goto fail;
     }
     base->special.bos = BOS;

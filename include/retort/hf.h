@@ -16,19 +16,38 @@
     -1 /* in heads_kept, ffn_kept before the sizes are known; hf_heads and hf_ffn        \
           resolve it */
 
-/* BERT's config.json, as far as numbers depend on it. All sizes were checked to be sane
+enum hf_arch {
+    HF_BERT,    /* Devlin et al. 2019 */
+    HF_GPT2,    /* Radford et al. 2019 */
+    HF_GPT_NEO, /* Black et al. 2021: global and local attention, not scaled */
+    HF_LLAMA,   /* Touvron et al. 2023: RMSNorm, rotary positions, gated feed-forward,
+                   grouped keys */
+};
+extern const char
+    *const hf_arch_names[]; /* as "model_type" spells them; NULL-terminated */
+
+/* config.json, as far as numbers depend on it. All sizes were checked to be sane
  * (>= 1, bounded, width divisible by heads); unknown members are ignored; what we cannot
  * honour (another model_type, relative positions, another activation) is an error that
  * names it. */
 struct hf_config {
+    enum hf_arch arch;
     int64_t layers, width, heads, ffn, vocab, positions, types;
+    int64_t kv_heads,
+        head_dim; /* heads of keys and values (heads / kv_heads queries share one) */
     double eps;
+    double rope_theta;      /* LLaMA: base of the rotary angles */
+    bool tied;              /* decoders: the logits' weights are the embeddings */
+    int32_t bos_id, eos_id; /* -1: none */
+    int64_t window; /* GPT-Neo: tokens that a local layer looks back on, itself too */
+    bool local[HF_LAYERS_MAX]; /* GPT-Neo: which layers are */
+    double embed_dropout;
     double dropout;            /* hidden_dropout_prob */
     double attention_dropout;  /* attention_probs_dropout_prob */
     double classifier_dropout; /* -1: null in the file, so `dropout` is used */
     double init_range;
     int64_t pad_id;
-    enum { HF_GELU, HF_RELU } activation;
+    enum { HF_GELU, HF_RELU, HF_GELU_NEW, HF_SILU } activation; /* gelu_new: by tanh */
     /* After physical removal layers differ; 0 .. heads-1 as kept, in the numbering of the
      * full model. Runs keep it as "pruned_heads" (as transformers 4 did) and, for
      * feed-forward neurons, "retort_ffn"; folders that have these are read. Folders that
@@ -62,7 +81,8 @@ static inline int64_t hf_ffn(const struct hf_config *cfg, int64_t layer)
     return cfg->ffn_kept[layer] == HF_ALL ? cfg->ffn : cfg->ffn_kept[layer];
 }
 
-/* An open folder: its configuration and all its tensors, through one lookup. */
+/* An open folder (or a .bin of llama2.c, which looks the same): its configuration and all
+ * its tensors, through one lookup. */
 struct hf_folder;
 int hf_open(struct hf_folder **out, const char *dir, struct err *err);
 void hf_close(struct hf_folder *folder);
@@ -71,8 +91,8 @@ int64_t hf_folder_count(const struct hf_folder *folder);
 const struct safetensors_entry *hf_folder_at(const struct hf_folder *folder, int64_t i);
 const struct safetensors_entry *hf_folder_find(const struct hf_folder *folder,
                                                const char *name);
-/* True if there are a tokenizer's files, see tokenizer_load. */
-bool hf_folder_text(const struct hf_folder *folder);
+/* What tokenizer_load reads its tokenizer from; NULL: there is none. */
+const char *hf_folder_text(const struct hf_folder *folder);
 
 /* SHA-256 over what decides the numbers: config.json, the weights' files, the tokenizer's
  * files, tokenizer_config.json. */

@@ -25,21 +25,24 @@ struct site_attention {
     const char *name;
     int64_t layer;
     int64_t heads, head_dim;
+    int64_t kv_heads; /* heads / kv_heads of them share keys and values */
     int32_t *head_id; /* (heads) numbers in the full model */
     float *keep;      /* (heads) 1, or 0: masked by a method; times the pass's gates */
     struct site_linear query, key, value;
 };
 
 struct site_norm {
-    struct param *gamma, *beta;
+    struct param *gamma, *beta; /* beta NULL: RMSNorm */
     double eps;
 };
 
-/* One post-norm encoder block. */
-struct bert_block {
+/* One block: attention and feed-forward layer, each with its norm (after it in BERT,
+ * before it in decoders). */
+struct block {
     struct site_attention attn;
     struct site_linear attn_out;
     struct site_norm ln1;
+    struct site_linear ffn_gate; /* weight NULL: the layer is not gated */
     struct site_linear ffn_in, ffn_out;
     struct site_norm ln2;
 };
@@ -51,6 +54,7 @@ enum head_kind {
     HEAD_SPAN,   /* linear (C -> 2) on every token */
     HEAD_CHOICE, /* pooler, dropout, linear (C -> 1) */
     HEAD_MLM,    /* dense, gelu, layernorm, tied decoder */
+    HEAD_LM,     /* the next token, of a decoder */
 };
 
 struct model {
@@ -60,9 +64,12 @@ struct model {
     struct param **param;  /* all, in the order of the architecture */
     int64_t n_params;
 
-    struct param *word, *position, *type; /* embeddings (V, C), (P, C), (2, C) */
-    struct site_norm embed_ln;
-    struct bert_block *block; /* (layers) */
+    struct param *word, *position,
+        *type;                 /* embeddings (V, C), (P, C), (2, C); NULL: none */
+    struct site_norm embed_ln; /* BERT */
+    struct block *block;       /* (layers) */
+    struct site_norm out_ln;   /* decoders: before the head */
+    struct param *lm_head;     /* (V, C); HEAD_LM: `word` where they are tied */
     bool has_pooler;
     struct site_linear pooler;
     enum head_kind head;
@@ -128,6 +135,7 @@ int64_t model_count_nonzero(const struct model *model); /* those not masked, hea
 
 enum pass_flags {
     PASS_GATES = 1,  /* gates are leaves (B, H) per layer: see pass_gate_grad */
+    PASS_LOGITS = 4, /* HEAD_LM: logits of all rows (N, V), which a loss does without */
     PASS_HIDDEN = 2, /* all rows of the last block are wanted, whatever the head reads */
 };
 
@@ -161,7 +169,7 @@ struct output {
     struct tensor *hidden; /* (N, C) last block; NULL if nothing asks for all its rows */
     struct tensor *pooled; /* (B, C) */
     struct tensor *logits; /* classes (B, K); regression (B, 1); choice (examples,
-                              choices); span (N, 2); mlm (M, V) */
+                              choices); span (N, 2); mlm (M, V); lm (N, V) */
 };
 
 /* Sets up tape (tape_begin with tape_flags) and pass for a batch. */

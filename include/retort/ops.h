@@ -35,6 +35,10 @@ struct tensor *reshape(struct tape *tape, struct tensor *x, struct shape shape);
  * that BERT uses. */
 struct tensor *gelu(struct tape *tape, struct tensor *x);
 struct tensor *relu(struct tape *tape, struct tensor *x);
+/* 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))): the same by tanh, as GPT-2 has it. */
+struct tensor *gelu_new(struct tape *tape, struct tensor *x);
+/* x / (1 + exp(-x)): SiLU. */
+struct tensor *silu(struct tape *tape, struct tensor *x);
 struct tensor *tanh_act(struct tape *tape, struct tensor *x);
 
 /* (x - mean) / sqrt(var + eps) * gamma + beta over the last axis; biased variance. Ba et
@@ -42,6 +46,20 @@ struct tensor *tanh_act(struct tape *tape, struct tensor *x);
 struct tensor *layernorm(struct tape *tape, struct tensor *x, struct tensor *gamma,
                          struct tensor *beta, double eps);
 
+/* x / sqrt(mean(x^2) + eps) * gamma over the last axis. Zhang & Sennrich 2019. */
+struct tensor *rms_norm(struct tape *tape, struct tensor *x, struct tensor *gamma,
+                        double eps);
+/*
+ * Rotary positions (Su et al. 2021, eq. 34, in the halves of LLaMA's Hugging Face form):
+ * in each head of D columns, the pair (x[i], x[i + D/2]) is turned by the angle
+ * position[row] * theta^(-2i/D). x (N, H*D), position i32 (N).
+ */
+struct tensor *rotary(struct tape *tape, struct tensor *x, const struct tensor *position,
+                      int64_t head_dim, double theta);
+/* Each head of D columns of x (N, K*D) `times` times over, side by side: (N, K*times*D).
+ * Queries that share keys (Ainslie et al. 2023). */
+struct tensor *repeat_heads(struct tape *tape, struct tensor *x, int64_t head_dim,
+                            int64_t times);
 /* exp(x) / sum over the last axis; log of it. */
 struct tensor *softmax(struct tape *tape, struct tensor *x);
 struct tensor *log_softmax(struct tape *tape, struct tensor *x);
@@ -106,6 +124,7 @@ struct tensor *dropout_add_norm(struct tape *tape, struct tensor *x, struct tens
  * not attended to (padding kept as rows). probs: if not NULL, the tensor P of the whole
  * batch (before dropout), as a flat constant: for each sequence and head T*T values.
  * Asking for it never changes which kernel runs.
+ * window: sums over j are over the keys that query i sees, i - window < j <= i.
  * first_only: only the first token of each sequence asks: q is (B, H*D), the output too,
  * and P has one row for each sequence and head. The same bits as those rows of the whole;
  * a model's last block needs no more when a head reads the first token alone.
@@ -114,6 +133,8 @@ struct attention {
     int64_t heads;
     int64_t head_dim;
     bool first_only;
+    /* 0: a query sees all keys; else so many up to itself, itself too (causal: INT64_MAX) */
+    int64_t window;
     const struct tensor *offsets;
     struct tensor *gates;
     const struct tensor *key_mask;
@@ -156,8 +177,8 @@ struct tensor *take_column(struct tape *tape, struct tensor *x, int64_t c);
  * gelu=cpu-v4". */
 struct strbuf;
 void ops_used(struct strbuf *out);
-/* Sum of the numeric versions of all ops: goes into job ids. Raise an op's when its bits
- * change. */
+/* How often numbers of ops have changed: goes into job ids. Raise an op's version when
+ * its bits change. */
 int64_t ops_numeric_version(void);
 
 #endif

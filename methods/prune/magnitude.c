@@ -98,7 +98,7 @@ static int collect(struct pruner *p)
 
     p->param = arena_alloc(arena, 6 * layers * (int64_t)sizeof *p->param);
     for (int64_t l = 0; p->param && l < layers; l++) {
-        struct bert_block *b = &p->model->block[l];
+        struct block *b = &p->model->block[l];
         struct param *all[] = {b->attn.query.weight, b->attn.key.weight,
                                b->attn.value.weight, b->attn_out.weight,
                                b->ffn_in.weight,     b->ffn_out.weight};

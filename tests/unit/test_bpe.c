@@ -229,9 +229,9 @@ static void broken_files_are_refused(void **state)
     refused_json(
         "{\"model\": {\"type\": \"BPE\", \"vocab\": {\"a\": 0}, \"merges\": []}, "
         "\"added_tokens\": [{\"id\": 0, \"content\": \"b\"}], " CUT "}",
-        "id 0 is that of \"a\"");
+        "has id 0, that of \"a\"");
     refused("tokenizer.bin", "\1\0\0\0\0\0\0\0\5\0\0\0ab", 14, "cut off");
-    refused("tokenizer.bin", "", 0, "no tokens");
+    refused("tokenizer.bin", "", 0, "no tokens after");
     refused("tokenizer.model", "", 0, "not a SentencePiece model");
     refused("words.txt", "", 0, "no tokenizer is made from this");
     /* A real model, cut anywhere, is refused or (at a border of its parts) whole in

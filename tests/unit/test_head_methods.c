@@ -150,7 +150,7 @@ static void sixteen_heads_7_7_a_duplicate_head_has_the_same_importance(void **st
 {
     (void)state;
     struct model *m = small_model(HEAD_CLASSES, 2);
-    struct bert_block *b = &m->block[1];
+    struct block *b = &m->block[1];
     struct site_linear *qkv[] = {&b->attn.query, &b->attn.key, &b->attn.value};
     float *wo = tensor_f32(&b->attn_out.weight->value);
     for (int i = 0; i < 3; i++) {

@@ -98,11 +98,86 @@ static void absent_members_are_the_defaults_of_transformers(void **state)
     (void)state;
 }
 
+static void decoder(struct hf_config *cfg, const char *json)
+{
+    struct err err = ERR_INIT;
+    struct hf_config first;
+    struct strbuf sb = STRBUF_INIT;
+    assert_ok(hf_config_parse(&first, json, (int64_t)strlen(json), "c", arena, &err),
+              &err);
+    assert_ok(hf_config_write(&first, &sb, &err), &err);
+    assert_ok(hf_config_parse(cfg, sb.text, (int64_t)sb.len, "again", arena, &err), &err);
+    struct strbuf again = STRBUF_INIT;
+    assert_ok(hf_config_write(cfg, &again, &err), &err);
+    assert_string_equal(sb.text, again.text);
+    strbuf_release(&again);
+    strbuf_release(&sb);
+}
+
+static void decoders_are_read_and_written(void **state)
+{
+    (void)state;
+    struct hf_config c;
+    decoder(&c,
+            "{\"model_type\": \"gpt2\", \"n_layer\": 3, \"n_embd\": 12, \"n_head\": 4, "
+            "\"n_positions\": 64, \"vocab_size\": 100, \"n_inner\": null, "
+            "\"eos_token_id\": 7}");
+    assert_int_equal(c.arch, HF_GPT2);
+    assert_int_equal(c.ffn, 48);
+    assert_int_equal(c.head_dim, 3);
+    assert_int_equal(c.eos_id, 7);
+    assert_int_equal(c.bos_id, -1);
+    assert_int_equal(c.activation, HF_GELU_NEW);
+    assert_true(c.tied && c.eps == 1e-5 && c.dropout == 0.1);
+    assert_int_equal(hf_heads(&c, 2), 4);
+    decoder(&c,
+            "{\"model_type\": \"gpt_neo\", \"num_layers\": 4, \"hidden_size\": 12, "
+            "\"num_heads\": 4, "
+            "\"max_position_embeddings\": 64, \"vocab_size\": 100, \"window_size\": 16, "
+            "\"attention_types\": [[[\"global\", \"local\"], 1], [[\"local\"], 2]]}");
+    assert_int_equal(c.window, 16);
+    assert_false(c.local[0]);
+    assert_true(c.local[1] && c.local[2] && c.local[3]);
+    decoder(
+        &c,
+        "{\"model_type\": \"llama\", \"num_hidden_layers\": 2, \"hidden_size\": 12, "
+        "\"num_attention_heads\": 6, \"num_key_value_heads\": 2, \"intermediate_size\": "
+        "20, "
+        "\"vocab_size\": 100, \"eos_token_id\": [2, 3], "
+        "\"rope_parameters\": {\"rope_type\": \"default\", \"rope_theta\": 100000.0}}");
+    assert_int_equal(c.kv_heads, 2);
+    assert_int_equal(c.eos_id, 2);
+    assert_true(c.rope_theta == 100000 && !c.tied && c.eps == 1e-6);
+}
+
+#define LLAMA                                                                            \
+    "\"model_type\": \"llama\", \"num_hidden_layers\": 2, \"hidden_size\": 12, "         \
+    "\"num_attention_heads\": 6, \"intermediate_size\": 20, \"vocab_size\": 100"
+
+static void what_a_decoder_cannot_be_is_refused(void **state)
+{
+    (void)state;
+    refused("{\"model_type\": \"gpt2\"}", "\"n_layer\" is missing");
+    refused("{" LLAMA ", \"num_key_value_heads\": 4}", "6 heads do not divide among 4");
+    refused("{" LLAMA ", \"head_dim\": 3}", "an even head_dim");
+    refused("{" LLAMA ", \"rope_scaling\": {\"type\": \"linear\"}}",
+            "\"rope_scaling\" is not supported");
+    refused("{" LLAMA ", \"rope_parameters\": {\"rope_type\": \"yarn\"}}",
+            "\"rope_type\" is yarn");
+    refused("{" LLAMA ", \"attention_bias\": true}", "\"attention_bias\" is not false");
+    refused("{" LLAMA ", \"tie_word_embeddings\": 1}", "should be true or false");
+    refused("{\"model_type\": \"gpt_neo\", \"num_layers\": 2, \"hidden_size\": 12, "
+            "\"num_heads\": 4, "
+            "\"max_position_embeddings\": 64, \"vocab_size\": 100, "
+            "\"attention_types\": [[[\"global\"], 3]]}",
+            "for 2 layers in all");
+}
+
 static void what_changes_numbers_unseen_is_refused(void **state)
 {
     refused("[1]", "an object, not an array");
     refused("{", "config.json:1:2: the text ends");
-    refused("{\"model_type\": \"gpt2\"}", "config.json:1:16: \"model_type\" is gpt2");
+    refused("{\"model_type\": \"gpt9\"}", "config.json:1:16: \"model_type\" is gpt9");
     refused("{" SIZES ", \"hidden_act\": \"gelu_new\"}", "\"hidden_act\" is gelu_new");
     refused("{" SIZES ", \"position_embedding_type\": \"relative_key\"}", "relative_key");
     refused("{" SIZES ", \"is_decoder\": true}", "is_decoder");
@@ -231,7 +306,7 @@ static void a_folder_with_one_file_opens(void **state)
     take("pytorch_model.bin");
     put_tensor("model.safetensors", "w", 1.5f);
     assert_ok(hf_open(&f, dir, &err), &err);
-    assert_false(hf_folder_text(f));
+    assert_null(hf_folder_text(f));
     assert_true(hf_folder_config(f)->lower_case);
     hf_close(f);
     assert_ok(hf_digest(a, dir, &err), &err);
@@ -242,7 +317,7 @@ static void a_folder_with_one_file_opens(void **state)
     assert_string_equal(hf_folder_at(f, 0)->name, "w");
     assert_ptr_equal(hf_folder_find(f, "w"), hf_folder_at(f, 0));
     assert_null(hf_folder_find(f, "v"));
-    assert_true(hf_folder_text(f));
+    assert_string_equal(hf_folder_text(f), dir);
     assert_false(hf_folder_config(f)->lower_case);
     hf_close(f);
     assert_ok(hf_digest(b, dir, &err), &err);
@@ -336,6 +411,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(absent_members_are_the_defaults_of_transformers),
+        cmocka_unit_test(decoders_are_read_and_written),
+        cmocka_unit_test(what_a_decoder_cannot_be_is_refused),
         cmocka_unit_test(what_changes_numbers_unseen_is_refused),
         cmocka_unit_test(sizes_are_bounded),
         cmocka_unit_test(removed_heads_and_neurons_are_read),

@@ -201,6 +201,26 @@ static void FN(bias)(float *to, const struct attn_task *a, int64_t wide)
         to[j] = j < a->t && (!a->key_mask || a->key_mask[j]) ? 0 : -INFINITY;
 }
 
+/* How far a block of queries that ends before `end` sees, in whole vectors; what lies
+ * beyond is not computed. */
+static int64_t FN(reach)(const struct attn_task *a, int64_t end)
+{
+    int64_t lo, hi;
+    attn_sees(a, end - 1, &lo, &hi);
+    return UP16(hi);
+}
+
+/* Scores of keys that query i does not see, up to `wide`. */
+static void FN(hide)(float *s, const struct attn_task *a, int64_t i, int64_t wide)
+{
+    int64_t lo, hi;
+    attn_sees(a, i, &lo, &hi);
+    for (int64_t j = 0; j < lo; j++)
+        s[j] = -INFINITY;
+    for (int64_t j = hi; a->window && j < wide; j++)
+        s[j] = -INFINITY;
+}
+
 /*
  * Row of scores -> e, its dropped elements 0 (bits NULL: none dropped); probabilities
  * into `prob` if not NULL. stat: max, and 1 / Z (0 where all keys are masked).
@@ -230,7 +250,7 @@ static void FN(attn_prob)(float *s, float *prob, const uint16_t *bits, int64_t t
                           int64_t wide, float inv)
 {
     for (int64_t j = 0; j < t; j++)
-        prob[j] = s[j] * inv;
+        prob[j] = j < wide ? s[j] * inv : 0;
     for (int64_t j = 0; bits && j < wide; j += 16)
         lanes_store(s + j, lanes_keep(lanes_load(s + j), bits[j / 16]));
 }
@@ -246,6 +266,7 @@ static void FN(attn)(const struct attn_task *a, void *scratch)
     FN(pack)(m.v, a->v, a->t, a->d, a->ld);
     for (int64_t i = 0; i < a->queries; i += QUERIES) {
         int64_t rows = a->queries - i < QUERIES ? a->queries - i : QUERIES;
+        int64_t reach = FN(reach)(a, i + rows);
         uint16_t *bits = a->bits ? a->bits + i * m.wide / 16 : NULL;
         const float *q = (const float *)a->q + i * a->ld;
         for (int64_t r = 0; bits && r < rows; r++) {
@@ -254,21 +275,22 @@ static void FN(attn)(const struct attn_task *a, void *scratch)
             state = state * a->jump_mul + a->jump_add;
         }
         FN(tiles)
-        (m.s, m.wide, rows, m.wide, (struct FN(left)){q, a->ld, 1}, m.kt, m.wide, a->d,
+        (m.s, m.wide, rows, reach, (struct FN(left)){q, a->ld, 1}, m.kt, m.wide, a->d,
          false);
         for (int64_t r = 0; r < rows; r++) {
             float *row = m.s + r * m.wide,
                   *to = a->stats ? (float *)a->stats + 2 * (i + r) : stat;
             const uint16_t *keep = bits ? bits + r * m.wide / 16 : NULL;
-            FN(attn_row)(row, m.bias, m.wide, scale, a->prob ? NULL : keep, to);
+            FN(hide)(row, a, i + r, reach);
+            FN(attn_row)(row, m.bias, reach, scale, a->prob ? NULL : keep, to);
             if (a->prob)
                 FN(attn_prob)
-            (row, (float *)a->prob + (i + r) * a->t, keep, a->t, m.wide, to[1]);
+            (row, (float *)a->prob + (i + r) * a->t, keep, a->t, reach, to[1]);
             m.inv[r] = to[1] * factor;
         }
         FN(tiles)
-        (m.c, m.deep, rows, m.deep, (struct FN(left)){m.s, m.wide, 1}, m.v, m.deep, a->t,
-         false);
+        (m.c, m.deep, rows, m.deep, (struct FN(left)){m.s, m.wide, 1}, m.v, m.deep,
+         reach < a->t ? reach : a->t, false);
         for (int64_t r = 0; r < rows; r++)
             for (int64_t c = 0; c < a->d; c++)
                 ((float *)a->out)[(i + r) * a->ld + c] =
@@ -313,26 +335,36 @@ static void FN(attn_back)(const struct attn_task *a, void *scratch)
     FN(pack_across)(m.vt, a->v, a->t, a->d, a->ld);
     FN(pack)(m.q, a->q, a->queries, a->d, a->ld);
     FN(pack)(m.dout, a->dout, a->queries, a->d, a->ld);
+    if (a->window) { /* blocks reach ever farther */
+        memset(m.dk, 0, (size_t)(a->t * m.deep) * sizeof *m.dk);
+        memset(m.dv, 0, (size_t)(a->t * m.deep) * sizeof *m.dv);
+    }
     for (int64_t i = 0; i < a->queries; i += QUERIES) {
         int64_t rows = a->queries - i < QUERIES ? a->queries - i : QUERIES, w = m.wide;
+        int64_t reach = FN(reach)(a, i + rows), seen = reach < a->t ? reach : a->t;
+        bool more = i > 0 || a->window;
         const float *q = m.q + i * m.deep, *dout = m.dout + i * m.deep;
         const uint16_t *bits = a->bits ? a->bits + i * w / 16 : NULL;
         float *kept = bits ? m.kept : m.s;
-        FN(tiles)(m.s, w, rows, w, (struct FN(left)){q, m.deep, 1}, m.kt, w, a->d, false);
         FN(tiles)
-        (m.dp, w, rows, w, (struct FN(left)){dout, m.deep, 1}, m.vt, w, a->d, false);
-        for (int64_t r = 0; r < rows; r++)
-            dgate += (double)FN(attn_row_back)(
-                m.s + r * w, m.dp + r * w, bits ? kept + r * w : NULL, m.bias, w, scale,
-                bits ? bits + r * w / 16 : NULL, (const float *)a->stats + 2 * (i + r));
+        (m.s, w, rows, reach, (struct FN(left)){q, m.deep, 1}, m.kt, w, a->d, false);
         FN(tiles)
-        (m.dv, m.deep, a->t, m.deep, (struct FN(left)){kept, 1, w}, dout, m.deep, rows,
-         i > 0);
+        (m.dp, w, rows, reach, (struct FN(left)){dout, m.deep, 1}, m.vt, w, a->d, false);
+        for (int64_t r = 0; r < rows; r++) {
+            FN(hide)(m.s + r * w, a, i + r, reach);
+            dgate += (double)FN(attn_row_back)(m.s + r * w, m.dp + r * w,
+                                               bits ? kept + r * w : NULL, m.bias, reach,
+                                               scale, bits ? bits + r * w / 16 : NULL,
+                                               (const float *)a->stats + 2 * (i + r));
+        }
         FN(tiles)
-        (m.dk, m.deep, a->t, m.deep, (struct FN(left)){m.dp, 1, w}, q, m.deep, rows,
-         i > 0);
+        (m.dv, m.deep, seen, m.deep, (struct FN(left)){kept, 1, w}, dout, m.deep, rows,
+         more);
         FN(tiles)
-        (m.c, m.deep, rows, m.deep, (struct FN(left)){m.dp, w, 1}, m.k, m.deep, a->t,
+        (m.dk, m.deep, seen, m.deep, (struct FN(left)){m.dp, 1, w}, q, m.deep, rows,
+         more);
+        FN(tiles)
+        (m.c, m.deep, rows, m.deep, (struct FN(left)){m.dp, w, 1}, m.k, m.deep, seen,
          false);
         if (a->dq)
             FN(unpack)

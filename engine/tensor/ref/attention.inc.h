@@ -19,9 +19,12 @@ static void FN(attn_probs)(ACC *p, const struct attn_task *a, int64_t i)
 {
     const REAL *q = (const REAL *)a->q + i * a->ld, *k = a->k;
     ACC max = -(ACC)INFINITY, sum = 0;
+    int64_t lo, hi;
+    attn_sees(a, i, &lo, &hi);
     for (int64_t j = 0; j < a->t; j++) {
         p[j] = FN(attn_dot)(q, k + j * a->ld, a->d) / sqrt((ACC)a->d);
-        p[j] = a->key_mask && !a->key_mask[j] ? -(ACC)INFINITY : p[j];
+        if (j < lo || j >= hi || (a->key_mask && !a->key_mask[j]))
+            p[j] = -(ACC)INFINITY;
         max = p[j] > max ? p[j] : max;
     }
     for (int64_t j = 0; j < a->t; j++)
