@@ -133,7 +133,8 @@ struct attention {
     int64_t heads;
     int64_t head_dim;
     bool first_only;
-    /* 0: a query sees all keys; else so many up to itself, itself too (causal: INT64_MAX) */
+    /* 0: a query sees all keys; else so many up to itself, itself too (causal:
+     * INT64_MAX) */
     int64_t window;
     const struct tensor *offsets;
     struct tensor *gates;

@@ -20,7 +20,14 @@ fail() { echo "$1"; cat log; exit 1; }
 until_log() { n=0; while ! grep -q "$1" log; do n=$((n + 1)); test $n -lt 3000 || fail "never: $1"; sleep 0.02; done; }
 # Kills the worker that trains, so that a new one must load the plan again.
 begin() { : > log; "$RETORT" run spec.json --store "$1" > log 2>&1 & pid=$!; until_log 'trained seed=1: starts'; }
-end_worker() { kill -KILL "$(cat "$1"/??/*/lease | sed -n 's/^pid //p')"; rc=0; wait $pid || rc=$?; }
+leased() { cat "$1"/??/*/lease 2> /dev/null | sed -n 's/^pid //p' | head -n 1; }
+end_worker() {
+    n=0
+    while test -z "$(leased "$1")"; do n=$((n + 1)); test $n -lt 3000 || fail "never: a lease"; sleep 0.02; done
+    kill -KILL "$(leased "$1")"
+    rc=0
+    wait $pid || rc=$?
+}
 
 cp spec.json spec.orig
 begin one
