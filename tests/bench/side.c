@@ -194,7 +194,7 @@ static void evaluate(struct stage *st, const struct bench_case *c, struct model 
 
 /* ---- ablation of all heads ---- */
 
-/* The method's options at their defaults, but for the split. */
+/* The method's options at their defaults, but for the split and the metric. */
 static void *default_options(const struct method *m, const char *split, struct arena *a)
 {
     char *out = arena_zalloc(a, (int64_t)m->options_size);
@@ -210,9 +210,10 @@ static void *default_options(const struct method *m, const char *split, struct a
             *(bool *)(void *)at = !strcmp(def, "true");
         else if (o->type == OPT_STRING)
             *(const char **)(void *)at =
-                strcmp(o->name, "split")
-                    ? arena_printf(a, "%.*s", (int)strlen(def) - 2, def + 1)
-                    : split;
+                !strcmp(o->name, "split") ? split
+                : !strcmp(o->name, "metric")
+                    ? "accuracy"
+                    : arena_printf(a, "%.*s", (int)strlen(def) - 2, def + 1);
         else if (o->type == OPT_ENUM)
             for (int i = 0; o->choices[i]; i++)
                 if (!strncmp(def + 1, o->choices[i], strlen(def) - 2))

@@ -1,8 +1,8 @@
 """Checks a store of head experiments by PyTorch in float64: importance, ablations, curves, removal.
 
-    python heads.py RUNS.json STORE FOLDER DATA.tsv MAX_LEN
+    python heads.py RUNS.json STORE FOLDER TASK DATA.tsv MAX_LEN
 
-RUNS.json is `retort ls --json`, STORE its folder, FOLDER the fine-tuned model as exported, DATA.tsv MRPC's dev split. The runs
+RUNS.json is `retort ls --json`, STORE its folder, FOLDER the fine-tuned model as exported, DATA.tsv the dev split of TASK (mrpc or sst2). The runs
 are those of heads.sh; all speak of the same examples, the one that is named "alone" says which. Everything is computed
 anew from the exported weights and the text: tokens by transformers, gates by hooks before each output map.
 
@@ -80,15 +80,18 @@ class Gated:
         return out
 
 
-def read_examples(path, ids):
+def read_examples(path, task, ids):
+    """First texts, second texts or None, labels."""
     lines = path.read_text(encoding="utf-8-sig").rstrip("\n").split("\n")[1:]
     rows = [lines[int(i)].rstrip("\r").split("\t") for i in ids]
+    if task == "sst2":
+        return [r[0] for r in rows], None, torch.tensor([int(r[1]) for r in rows])
     return [r[3] for r in rows], [r[4] for r in rows], torch.tensor([int(r[0]) for r in rows])
 
 
 def batches(tok, a, b, max_len, size=32):
     for i in range(0, len(a), size):
-        yield tok(a[i:i + size], b[i:i + size], truncation="longest_first", max_length=max_len, padding=True, return_tensors="pt")
+        yield tok(a[i:i + size], b and b[i:i + size], truncation="longest_first", max_length=max_len, padding=True, return_tensors="pt")
 
 
 def sample_gradients(gated, data, labels):
@@ -154,7 +157,7 @@ def remove_heads(gated, folder, mask):
 
 
 def main():
-    runs, store, folder, tsv, max_len = sys.argv[1:]
+    runs, store, folder, task, tsv, max_len = sys.argv[1:]
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     torch.set_num_threads(2)
@@ -170,12 +173,11 @@ def main():
 
     def predictions(stage, ratio=None):
         with h5py.File(found[stage, ratio]) as f:
-            split = list(f["eval/glue/mrpc"])[0]
-            return {k: v[()] for k, v in f["eval/glue/mrpc"][split].items()}
+            return {k: v[()] for k, v in next(iter(f["eval/glue"][task].values())).items()}
 
     gated = Gated(folder)
     base = predictions("alone")
-    a, b, labels = read_examples(pathlib.Path(tsv), base["example_id"])
+    a, b, labels = read_examples(pathlib.Path(tsv), task, base["example_id"])
     check(bool((labels.numpy() == base["label"]).all()), f"labels of {len(labels)} examples")
     data = list(batches(AutoTokenizer.from_pretrained(folder), a, b, max_len))
 
@@ -192,6 +194,7 @@ def main():
     logits = all_logits()
     d = off(base["logits"].astype(float).ravel(), logits.ravel())
     check(d <= LOGITS, f"logits of the whole model: {d:.1e}")
+    check(0 < base["pred"].sum() < len(labels), f"both classes are predicted: {np.bincount(base['pred'])}")
     said, drop, one = read("alone", "scores/pred"), read("alone", "scores/ablation"), Agreement()
     right = (base["pred"] == labels.numpy()).mean()
     without = torch.cat([gated.without_each(x) for x in data], 2)
@@ -200,6 +203,8 @@ def main():
             one.add(without[i, h], said[i, h])
             if abs(right - (said[i, h] == labels.numpy()).mean() - drop[i, h]) > 1e-12:
                 check(False, f"accuracy lost without head {i}.{h}")
+    changed = int((said != base["pred"]).sum())
+    check(changed > 0, f"ablations change {changed} predictions")
     one.report(f"ablations of {gated.layers * gated.heads} heads")
 
     curve, worst, worst_small, worst_same = Agreement(), 0, 0, 0
