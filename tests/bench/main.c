@@ -226,6 +226,20 @@ static const char *const peer_names[] = {"torch eager", "torch sdpa"};
 /* Does the engine leave out what no output depends on in the last layer? */
 static const bool skips_last_layer = true;
 
+/* What all ablations need for one example: the whole model once, then for each head the layers from its own on. */
+static double ablation_done(const struct bench_shape *shape, int32_t length)
+{
+    double sum = bench_flops(shape, &length, 1, skips_last_layer).done;
+
+    for (int64_t l = 0; l < shape->layers; l++) {
+        struct bench_shape rest = *shape;
+        rest.layers = shape->layers - l;
+        sum +=
+            (double)shape->heads * bench_flops(&rest, &length, 1, skips_last_layer).done;
+    }
+    return sum;
+}
+
 static void count_rounds(struct result *r, const struct dataset *d, const int64_t *order)
 {
     const struct bench_case *c = r->c;
@@ -242,7 +256,8 @@ static void count_rounds(struct result *r, const struct dataset *d, const int64_
             struct flops f = bench_flops(shape, &length, 1, first);
             r->tokens[k] += (double)(length * passes);
             r->flops[k].full += times * f.full * (double)passes;
-            r->flops[k].done += times * f.done * (double)passes;
+            r->flops[k].done +=
+                c->work == WORK_ABLATE ? ablation_done(shape, length) : times * f.done;
         }
     }
 }
