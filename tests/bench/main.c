@@ -226,7 +226,8 @@ static const char *const peer_names[] = {"torch eager", "torch sdpa"};
 /* Does the engine leave out what no output depends on in the last layer? */
 static const bool skips_last_layer = true;
 
-/* What all ablations need for one example: the whole model once, then for each head the layers from its own on. */
+/* What all ablations need for one example: the whole model once, then for each head the
+ * layers from its own on. */
 static double ablation_done(const struct bench_shape *shape, int32_t length)
 {
     double sum = bench_flops(shape, &length, 1, skips_last_layer).done;
