@@ -144,7 +144,8 @@ static int64_t choose_pairs(struct stage *st, int64_t *block, int64_t depth, int
     return pairs;
 }
 
-static int begin(struct student *s, const struct model *m, int64_t *block)
+static int begin(struct student *s, const struct model *m, const struct dataset *data,
+                 int64_t *block)
 {
     struct stage *st = s->st;
     const struct options *o = st->options;
@@ -163,7 +164,7 @@ static int begin(struct student *s, const struct model *m, int64_t *block)
     if (o->alpha > 0 && m->head != HEAD_CLASSES && m->head != HEAD_CHOICE)
         return stage_fail(st, ERR_INPUT,
                           "soft labels need classes or choices; use alpha 0 here");
-    s->teacher = teacher_open(st, o->split, t->max_len, t->doc_stride,
+    s->teacher = teacher_open(st, data, o->split, t->max_len, t->doc_stride,
                               t->dtype == 1 ? DT_BF16 : DT_F32);
     if (!s->teacher)
         return -1;
@@ -185,7 +186,7 @@ static int run(struct stage *st)
     struct train_hooks hooks = {&s, prepare, loss, after_step};
     int64_t block[HF_LAYERS_MAX];
 
-    if (!stage_failed(st) && begin(&s, m, block) == 0) {
+    if (!stage_failed(st) && begin(&s, m, data, block) == 0) {
         train_loop(st, m, data, dev, t, &hooks);
         stage_output_model(st, m);
     }

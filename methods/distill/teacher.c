@@ -11,8 +11,8 @@ const char *const teacher_states[] = {"none", "cls", "tokens", NULL};
 struct teacher {
     struct stage *st;
     struct teacher_need need;
-    struct model *model; /* alongside; NULL: stored */
-    struct dataset *data;
+    struct model *model;        /* alongside; NULL: stored */
+    const struct dataset *data; /* as the teacher reads it; stored: its student */
     struct tape *tape;
     struct artifact *stored;      /* or NULL */
     const float *logits, *states; /* stored: (examples, classes), (rows, blocks, width) */
@@ -171,32 +171,40 @@ static int from_store(struct teacher *t, const struct batch *batch, struct arena
 
 /* ---- both ---- */
 
-struct teacher *teacher_open(struct stage *st, const char *split, int64_t max_len,
-                             int64_t doc_stride, enum dtype compute)
+static void open_alongside(struct teacher *t, const char *split, int64_t max_len,
+                           int64_t doc_stride, enum dtype compute)
+{
+    struct stage *st = t->st;
+
+    t->model = stage_model(st, "teacher", stage_task(st));
+    t->data = stage_data(st, t->model, split, max_len, doc_stride);
+    t->tape = stage_tape(st, compute);
+    if (stage_failed(st))
+        return;
+    t->width = t->model->cfg.width;
+    t->depth = t->model->cfg.layers;
+}
+
+struct teacher *teacher_open(struct stage *st, const struct dataset *data,
+                             const char *split, int64_t max_len, int64_t doc_stride,
+                             enum dtype compute)
 {
     struct teacher *t = stage_failed(st) ? NULL : mem_new(1, sizeof *t, &st->err);
-    struct model *reader;
 
     if (!t)
         return NULL;
     t->st = st;
+    t->data = data;
     if (st->input_count(st, "features") > 0)
         t->stored = st->input_artifact(st, "features", 0);
     else if (st->input_count(st, "teacher") == 0)
         stage_fail(st, ERR_INPUT,
                    "there is no teacher: give \"teacher\" (a model) or \"features\" (a "
                    "run of distill/teacher)");
-    reader = stage_model(st, t->stored ? "model" : "teacher",
-                         t->stored ? NULL : stage_task(st));
-    t->data = stage_data(st, reader, split, max_len, doc_stride);
-    if (t->stored && t->data) {
+    if (t->stored)
         open_stored(t);
-    } else if (t->data) {
-        t->model = reader;
-        t->tape = stage_tape(st, compute);
-        t->width = reader->cfg.width;
-        t->depth = reader->cfg.layers;
-    }
+    else if (!stage_failed(st))
+        open_alongside(t, split, max_len, doc_stride, compute);
     if (stage_failed(st)) {
         teacher_close(t);
         return NULL;

@@ -30,10 +30,12 @@ struct teacher_says {
 struct teacher;
 
 /* The teacher behind the stage's inputs "teacher" (a model) or "features" (a run of
- * distill/teacher), about a split of its task. NULL with a failure that sticks. The stage
- * frees models and tapes; free the rest by teacher_close. */
-struct teacher *teacher_open(struct stage *st, const char *split, int64_t max_len,
-                             int64_t doc_stride, enum dtype compute);
+ * distill/teacher), about `data`: the split as its student reads it, which must outlive
+ * the teacher. NULL with a failure that sticks. The stage frees models and tapes; free
+ * the rest by teacher_close. */
+struct teacher *teacher_open(struct stage *st, const struct dataset *data,
+                             const char *split, int64_t max_len, int64_t doc_stride,
+                             enum dtype compute);
 void teacher_close(struct teacher *t);
 int64_t teacher_depth(const struct teacher *t); /* its blocks */
 /* Before the first question; need->block stays the caller's. 0, or -1 with a failure that
