@@ -9,6 +9,7 @@
 
 #include "retort/mem.h"
 #include "retort/tokenizer.h"
+#include "retort/utf8.h"
 
 struct tokenizer_kind {
     const char *name;
@@ -58,13 +59,5 @@ static inline const char *file_place(const struct tokenizer_file *file)
 int tokens_reserve(struct tokens *t, int64_t more, struct err *err);
 /* There must be room. */
 void tokens_push(struct tokens *t, int32_t id, int64_t begin, int64_t end);
-
-/*
- * Reads one character; returns its bytes. An invalid part gives U+FFFD and is as long as
- * it could be the beginning of a character (Unicode 15, section 3.9, "maximal subpart").
- */
-int64_t utf8_read(const char *text, int64_t len, uint32_t *cp);
-/* Its bytes; returns their number. */
-int utf8_write(unsigned char out[4], uint32_t cp);
 
 #endif

@@ -330,7 +330,7 @@ static int encode(const struct tokenizer *base, const char *text, int64_t len,
     for (int64_t i = 0; i < len;) {
         uint32_t cp;
         int64_t k = utf8_read(text + i, len - i, &cp);
-        bool broken = cp == 0xFFFD && !(k == 3 && (unsigned char)text[i] == 0xEF);
+        bool broken = cp == 0xFFFD && !utf8_length(text + i, len - i);
         bool space = cp == ' ' || cp == SPACE;
         if (tok->cut && space && !after_space && flush(&r, i))
             goto done;

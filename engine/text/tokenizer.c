@@ -15,58 +15,6 @@ enum {
     NAMES_MAX = 1 << 24, /* tokens */
 };
 
-/* ---- characters ---- */
-
-int64_t utf8_read(const char *text, int64_t len, uint32_t *cp)
-{
-    const unsigned char *s = (const unsigned char *)text;
-    unsigned lo = 0x80, hi = 0xBF;
-    int64_t more;
-
-    *cp = s[0];
-    if (s[0] < 0x80)
-        return 1;
-    more = s[0] >= 0xF0 ? 3 : s[0] >= 0xE0 ? 2 : 1;
-    *cp = 0xFFFD;
-    if (s[0] < 0xC2 || s[0] > 0xF4)
-        return 1;
-    if (s[0] == 0xE0)
-        lo = 0xA0; /* shorter forms, surrogates and points past U+10FFFF are invalid */
-    else if (s[0] == 0xED)
-        hi = 0x9F;
-    else if (s[0] == 0xF0)
-        lo = 0x90;
-    else if (s[0] == 0xF4)
-        hi = 0x8F;
-    uint32_t value = s[0] & (0x3Fu >> more);
-    for (int64_t i = 1; i <= more; i++) {
-        if (i >= len || s[i] < lo || s[i] > hi)
-            return i;
-        value = value << 6 | (s[i] & 0x3Fu);
-        lo = 0x80;
-        hi = 0xBF;
-    }
-    *cp = value;
-    return more + 1;
-}
-
-int utf8_write(unsigned char out[4], uint32_t cp)
-{
-    static const uint32_t lead[] = {0, 0xC0, 0xE0, 0xF0};
-
-    if (cp < 0x80) {
-        out[0] = (unsigned char)cp;
-        return 1;
-    }
-    int more = cp < 0x800 ? 1 : cp < 0x10000 ? 2 : 3;
-    for (int i = more; i > 0; i--) {
-        out[i] = (unsigned char)(0x80 | (cp & 0x3F));
-        cp >>= 6;
-    }
-    out[0] = (unsigned char)(lead[more] | cp);
-    return more + 1;
-}
-
 /* ---- tokens ---- */
 
 void tokens_release(struct tokens *t)

@@ -181,8 +181,7 @@ static int name_lines(struct wordpiece *tok, const struct tokenizer_file *file,
         for (char *c = p; c < last;) {
             uint32_t cp;
             int64_t k = utf8_read(c, last - c, &cp);
-            bool replaced = cp == 0xFFFD && !(k == 3 && (unsigned char)*c == 0xEF);
-            if (cp == 0 || replaced)
+            if (cp == 0 || !utf8_length(c, last - c))
                 return err_set(err, ERR_INPUT, "%s:%lld:%lld: not UTF-8 text",
                                file_place(file), (long long)i + 1,
                                (long long)(c - p) + 1);

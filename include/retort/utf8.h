@@ -6,6 +6,14 @@
 
 #include "retort/strbuf.h"
 
+/* Reads the character at `text`, of which n > 0 bytes are left; returns its bytes. An
+ * invalid part gives U+FFFD and is as long as it could be the beginning of a character
+ * (Unicode 15, section 3.9, "maximal subpart"). */
+int64_t utf8_read(const char *text, int64_t n, uint32_t *cp);
+
+/* Its bytes; returns their number. */
+int utf8_write(unsigned char out[4], uint32_t cp);
+
 /* Bytes of the character at `text`, of which n > 0 bytes are left; 0 if it is none. */
 int64_t utf8_length(const char *text, int64_t n);
 
