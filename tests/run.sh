@@ -22,7 +22,9 @@ passed=0 failed=0 skipped=0
 work=$(mktemp -d)
 trap 'chmod -R u+w "$work" 2>/dev/null; rm -rf "$work"' EXIT
 skips=$build/skips.txt
+failures=$work/failures
 : > "$skips"
+: > "$failures"
 
 c_test() { # a cmocka program
     log=$work/log
@@ -37,7 +39,10 @@ c_test() { # a cmocka program
     grep -E '^(not )?ok .*# SKIP' "$log" | sed -E "s/^(not )?ok [0-9]+ (- )?//; s/ ?# SKIP ?//; s|^|$name: |" >> "$skips"
     passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
     printf '%-34s %4d passed %3d failed %3d skipped\n' "$name" "$p" "$f" "$s"
-    if [ "$f" -gt 0 ]; then sed 's/^/    /' "$log" | tail -n 60; fi
+    if [ "$f" -gt 0 ]; then
+        sed 's/^/    /' "$log" | tail -n 60
+        { echo "$name: exit code $rc"; grep -v '^ok ' "$log" | tail -n 20 | sed 's/^/    /'; } >> "$failures"
+    fi
 }
 
 sh_test() { # a script
@@ -63,7 +68,12 @@ sh_test() { # a script
     skip) skipped=$((skipped + 1)); why=$(cat "$work/out" "$work/err" | tail -n 1)
         echo "$name: $why" >> "$skips"; printf '%-34s    1 skipped: %s\n' "$name" "$why" ;;
     *) failed=$((failed + 1)); printf '%-34s    1 FAILED: %s\n' "$name" "$verdict"
-        for k in out err .diff; do if [ -s "$work/$k" ]; then echo "  $k:"; tail -n 30 "$work/$k" | sed 's/^/    /'; fi; done ;;
+        echo "$name: $verdict" >> "$failures"
+        for k in out err .diff; do
+            if [ -s "$work/$k" ]; then
+                { echo "  $k:"; tail -n 30 "$work/$k" | sed 's/^/    /'; } | tee -a "$failures"
+            fi
+        done ;;
     esac
     rm -f "$work/.diff"
     chmod -R u+w "$dir"; rm -rf "$dir"
@@ -87,6 +97,7 @@ for kind in $kinds; do
         done ;;
     esac
 done
+if [ -s "$failures" ]; then echo; echo "Failed:"; sed 's/^/  /' "$failures"; fi
 if [ -s "$skips" ]; then echo; echo "Skipped:"; sed 's/^/  /' "$skips"; fi
 echo
 echo "$passed passed, $failed failed, $skipped skipped"
