@@ -5,8 +5,8 @@ cat > spec.json <<'END2'
 {"retort": 1, "name": "killed", "seeds": [1, 2],
  "stages": {
   "start": {"do": "init", "task": "synth/agreement"},
-  "trained": {"do": "finetune", "model": {"from": "start"}, "task": "synth/agreement", "epochs": 2,
-              "max_steps": 120, "lr": 0.001, "max_len": 64},
+  "trained": {"do": "finetune", "model": {"from": "start"}, "task": "synth/agreement", "epochs": 20,
+              "max_steps": 500, "lr": 0.001, "max_len": 64},
   "result": {"do": "evaluate", "model": {"from": "trained"}, "task": "synth/agreement", "split": "dev[0:100]", "max_len": 64}}}
 END2
 fail() { echo "$1"; cat log; exit 1; }
@@ -20,9 +20,12 @@ results whole > one
 "$RETORT" run spec.json --store worker --jobs 2 > log 2>&1 &
 pid=$!
 until_log 'trained seed=1: starts'
-sleep 0.1
 id=$(sed -n 's/.* \([0-9a-f]*\) trained seed=1: starts/\1/p' log)
-kill -KILL "$(sed -n 's/^pid //p' worker/??/"$id"*/lease)" || fail "no worker to kill"
+n=0
+until worker=$(sed -n 's/^pid //p' worker/??/"$id"*/lease 2> /dev/null) && test -n "$worker"; do
+    n=$((n + 1)); test $n -lt 3000 || fail "never: a lease"; sleep 0.02
+done
+kill -KILL "$worker" || fail "no worker to kill"
 rc=0
 wait $pid || rc=$?
 test $rc -eq 1 || fail "exit code $rc after a worker was killed"
@@ -37,7 +40,6 @@ cmp one two || fail "after a worker's death the results differ"
 "$RETORT" run spec.json --store launcher --jobs 2 > log 2>&1 &
 pid=$!
 until_log 'trained seed=[12]: starts'
-sleep 0.3
 kill -KILL $pid
 wait $pid 2> /dev/null && fail "it was done before it was killed"
 "$RETORT" run spec.json --store launcher --jobs 2 > log 2>&1 || fail "going on after the launcher's death fails"

@@ -4,8 +4,8 @@ cat > spec.json <<'END2'
 {"retort": 1, "name": "notes", "seeds": [1],
  "stages": {
   "start": {"do": "init", "task": "synth/agreement"},
-  "trained": {"do": "finetune", "model": {"from": "start"}, "task": "synth/agreement", "epochs": 6,
-              "max_steps": 250, "lr": 100, "weight_decay": 100, "max_len": 64}}}
+  "trained": {"do": "finetune", "model": {"from": "start"}, "task": "synth/agreement", "epochs": 20,
+              "max_steps": 600, "lr": 100, "weight_decay": 100, "max_len": 64}}}
 END2
 fail() { echo "$1"; cat log; exit 1; }
 : > log

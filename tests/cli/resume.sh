@@ -5,8 +5,8 @@ cat > spec.json <<'END'
 {"retort": 1, "name": "stopped", "seeds": [1],
  "stages": {
   "start": {"do": "init", "task": "synth/agreement"},
-  "trained": {"do": "finetune", "model": {"from": "start"}, "task": "synth/agreement", "epochs": 2,
-              "max_steps": 250, "lr": 0.001, "max_len": 64, "eval_split": "dev", "eval_every": 50}}}
+  "trained": {"do": "finetune", "model": {"from": "start"}, "task": "synth/agreement", "epochs": 20,
+              "max_steps": 600, "lr": 0.001, "max_len": 64, "eval_split": "dev", "eval_every": 100}}}
 END
 fail() { echo "$1"; cat log; exit 1; }
 result() { "$RETORT" ls --store "$1" | awk '$4 == "trained" {print $1}' | while read -r id; do
