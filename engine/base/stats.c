@@ -152,6 +152,36 @@ struct test_result stats_paired_t(const double *a, const double *b, int64_t n)
     return r;
 }
 
+struct sample stats_sample(const double *x, int64_t n)
+{
+    return (struct sample){stats_mean(x, n), stats_std(x, n), n};
+}
+
+struct equivalence stats_equivalence(struct sample a, struct sample b, double margin)
+{
+    double va = a.std * a.std / (double)a.n, vb = b.std * b.std / (double)b.n;
+    double s = sqrt(va + vb), half;
+    struct equivalence e = {a.mean - b.mean, (double)NAN, (double)NAN,
+                            (double)NAN,     (double)NAN, false};
+
+    if (a.n < 2 || b.n < 2 || isnan(s) || isnan(e.difference))
+        return e;
+    if (s > 0)
+        /* Shares of s^2, since s^4 may be too small a number. */
+        e.df = 1 / ((va / (s * s)) * (va / (s * s)) / (double)(a.n - 1) +
+                    (vb / (s * s)) * (vb / (s * s)) / (double)(b.n - 1));
+    half = s > 0 ? stats_t_quantile(0.95, e.df) * s : 0;
+    e.low = e.difference - half;
+    e.high = e.difference + half;
+    e.shown = e.low > -margin && e.high < margin;
+    if (s > 0)
+        e.p = fmax(stats_t_cdf(-(e.difference + margin) / s, e.df),
+                   stats_t_cdf((e.difference - margin) / s, e.df));
+    else
+        e.p = e.shown ? 0 : 1;
+    return e;
+}
+
 /* Sum of the binomial terms C(n, i) / 2^n for i from k down to 0, largest first. */
 struct test_result stats_mcnemar(int64_t b, int64_t c)
 {

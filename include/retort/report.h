@@ -59,6 +59,7 @@ void observations_release(struct observations *o);
  *       "seeds": [1, 2, 3],                                  default: all that occur
  *       "scale": 100, "digits": 1, "unit": "%",
  *       "paper": {"file": "sixteen-heads.json", "table": "Figure 6c", "keys": "columns", "scale": 100},
+ *       "equivalence": {"margin": 2},
  *       "mark": {"metric": "/scores/p_value", "below": 0.01},
  *       "plot": {"title": "...", "x": "heads pruned (%)", "y": "F1", "kind": "lines"}
  *     }
@@ -78,6 +79,10 @@ void observations_release(struct observations *o);
  * A paper's figure is found by (table, row key, column): "keys" says which of our axes holds the
  * paper's row keys ("rows" or "columns"); the other one holds its columns. An item's "paper" is its
  * key there; without it, an item of a variable is looked up by its value times paper_scale.
+ *
+ * The figure is a number, {"mean": m, "std": s, "n": n}, or a list of the single runs' values. Where
+ * it tells a spread, "equivalence": {"margin": 2} (in the table's unit) asks of each cell whether its
+ * mean is the paper's but for less than the margin: by two one-sided tests after Welch.
  *
  * A plot is a line for each row over the columns' numbers ("lines"), or a map of the cells'
  * colours ("map").
@@ -113,13 +118,15 @@ enum cell_state {
 };
 struct table_cell {
     enum cell_state state;
-    int64_t n, wanted; /* runs found, seeds asked for */
-    double mean, std;  /* as shown: scaled; NaN where not defined */
-    double interval95; /* half width */
-    double paper;      /* scaled by the paper's scale; NaN: none */
-    int64_t marked;    /* runs whose mark is below the bound */
-    const char **run;  /* (n) full ids */
-    double *x;         /* (n) scaled values */
+    int64_t n, wanted;       /* runs found, seeds asked for */
+    double mean, std;        /* as shown: scaled; NaN where not defined */
+    double interval95;       /* half width */
+    double paper;            /* scaled by the paper's scale; NaN: none */
+    struct sample reference; /* the same with its spread, where the file tells it */
+    struct equivalence equivalence; /* with the reference; NaN if not declared */
+    int64_t marked;                 /* runs whose mark is below the bound */
+    const char **run;               /* (n) full ids */
+    double *x;                      /* (n) scaled values */
 };
 int64_t table_rows(const struct table *t);
 int64_t table_cols(const struct table *t);

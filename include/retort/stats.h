@@ -7,6 +7,7 @@
 #ifndef RETORT_STATS_H
 #define RETORT_STATS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "retort/err.h"
@@ -31,6 +32,33 @@ struct test_result {
 /* Paired t-test of a against b. Equal pairs give statistic 0 and p 1; differences that
  * are all the same and not 0 give an infinite statistic and p 0; n < 2 gives NaN. */
 struct test_result stats_paired_t(const double *a, const double *b, int64_t n);
+
+/* What is known of a set of runs: their mean, standard deviation (n - 1) and number. */
+struct sample {
+    double mean, std;
+    int64_t n;
+};
+struct sample stats_sample(const double *x, int64_t n);
+
+/*
+ * Are two means the same, but for less than `margin`? Two one-sided tests (Schuirmann
+ * 1987) without the assumption of equal variances (Welch 1947):
+ *
+ *     s^2 = va + vb                         va = std_a^2 / n_a, vb likewise
+ *     df  = s^4 / (va^2 / (n_a - 1) + vb^2 / (n_b - 1))
+ *     p   = max(P(T >= (d + margin) / s), P(T <= (d - margin) / s))
+ *
+ * p < 0.05 exactly where the 90 % interval of the difference d lies inside +-margin. NaN,
+ * and not shown, if either side has fewer than two runs or no deviation is told.
+ */
+struct equivalence {
+    double difference; /* mean of a less mean of b */
+    double df;
+    double low, high; /* 90 % interval of the difference */
+    double p;
+    bool shown; /* the interval lies inside the margin */
+};
+struct equivalence stats_equivalence(struct sample a, struct sample b, double margin);
 
 /* McNemar's exact test: of the examples on which two classifiers disagree, `b` were right
  * only by the first, `c` only by the second. statistic is min(b, c). */

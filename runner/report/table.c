@@ -307,6 +307,23 @@ static int read_paper(struct reader *r, const struct json *root, struct err *err
     return 0;
 }
 
+static void read_equivalence(struct reader *r, const struct json *root)
+{
+    static const char *const known[] = {"margin", NULL};
+    const struct json *v = member(r, root, "equivalence", JSON_OBJECT);
+
+    if (!v)
+        return;
+    check_keys(r, v, known);
+    r->t->margin = number_of(r, v, "margin", 0);
+    if (!(r->t->margin > 0))
+        json_error(r->doc, v, r->diags,
+                   "\"equivalence\" needs a \"margin\" above 0, in the table's unit");
+    else if (!json_get(root, "paper"))
+        json_error(r->doc, v, r->diags,
+                   "\"equivalence\" is with a \"paper\"'s figures, which is missing");
+}
+
 static void read_mark(struct reader *r, const struct json *root)
 {
     static const char *const known[] = {"metric", "below", NULL};
@@ -333,9 +350,9 @@ static void read_kind(struct reader *r, const struct json *plot)
 
 static int read_root(struct reader *r, struct err *err)
 {
-    static const char *const known[] = {"table", "title",   "spec",  "stage", "metric",
-                                        "rows",  "columns", "seeds", "scale", "digits",
-                                        "unit",  "paper",   "plot",  "mark",  NULL};
+    static const char *const known[] = {
+        "table", "title",  "spec", "stage", "metric", "rows", "columns",     "seeds",
+        "scale", "digits", "unit", "paper", "plot",   "mark", "equivalence", NULL};
     static const char *const in_plot[] = {"title", "x", "y", "kind", NULL};
     const struct json *root = json_root(r->doc), *plot;
     struct table *t = r->t;
@@ -377,6 +394,7 @@ static int read_root(struct reader *r, struct err *err)
     t->plot_y = text_of(r, plot, "y", NULL);
     read_kind(r, plot);
     read_mark(r, root);
+    read_equivalence(r, root);
     read_axis(r, &t->rows, json_get(root, "rows"), "rows");
     read_axis(r, &t->cols, json_get(root, "columns"), "columns");
     read_seeds(r, root);

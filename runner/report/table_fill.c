@@ -81,53 +81,6 @@ static void default_seeds(struct table *t, const struct observation *obs, int64_
     }
 }
 
-/* The value of an item for another eye: what the paper's key is compared with. */
-static bool key_matches(const struct axis *a, const struct item *it,
-                        const struct json *key)
-{
-    struct strbuf sb = STRBUF_INIT;
-    bool yes;
-
-    if (it->paper) {
-        json_canonical(key, &sb);
-        yes = strcmp(strbuf_text(&sb), it->paper) == 0;
-        strbuf_release(&sb);
-        return yes;
-    }
-    if (a->variable && json_kind(key) == JSON_NUMBER && !isnan(it->x)) {
-        double x = it->x / a->scale * a->paper_scale;
-        return fabs(x - json_number(key)) <= 1e-9 * fmax(1, fabs(x));
-    }
-    return same(it->name, json_string(key));
-}
-
-static double paper_figure(const struct table *t, const struct item *r,
-                           const struct item *c)
-{
-    const struct axis *ka = t->paper_keys_are_rows ? &t->rows : &t->cols;
-    const struct axis *na = t->paper_keys_are_rows ? &t->cols : &t->rows;
-    const struct item *key = t->paper_keys_are_rows ? r : c;
-    const struct item *name = t->paper_keys_are_rows ? c : r;
-    const struct json *cols, *rows, *v;
-    int64_t at = -1;
-
-    if (!t->paper_table)
-        return (double)NAN;
-    cols = json_get(t->paper_table, "columns");
-    rows = json_get(t->paper_table, "rows");
-    for (int64_t i = 1; i < json_count(cols) && at < 0; i++) {
-        if (key_matches(na, name, json_at(cols, i)))
-            at = i;
-    }
-    for (const struct json *row = json_first(rows); row && at > 0; row = json_next(row)) {
-        v = json_at(row, at);
-        if (json_at(row, 0) && key_matches(ka, key, json_at(row, 0)))
-            return v && json_kind(v) == JSON_NUMBER ? json_number(v) * t->paper_scale
-                                                    : (double)NAN;
-    }
-    return (double)NAN;
-}
-
 /* One observation joins a cell; `seed_run` remembers which run stood for which seed. */
 static int cell_add(struct table *t, struct table_cell *cell, const char **seed_run,
                     const struct observation *o, const struct item *row,
@@ -169,6 +122,8 @@ static bool is_marked(const struct table *t, const struct item *r, const struct 
     return false;
 }
 
+static const struct sample no_sample = {(double)NAN, (double)NAN, 0};
+
 static int fill_cell(struct table *t, const struct item *r, const struct item *c,
                      struct table_cell *cell, const struct observation *obs, int64_t n,
                      const char **seed_run, struct err *err)
@@ -201,7 +156,11 @@ static int fill_cell(struct table *t, const struct item *r, const struct item *c
     cell->mean = stats_mean(cell->x, cell->n);
     cell->std = stats_std(cell->x, cell->n);
     cell->interval95 = stats_interval95(cell->x, cell->n);
-    cell->paper = paper_figure(t, r, c);
+    cell->reference = table_paper(t, r, c);
+    cell->paper = cell->reference.mean;
+    cell->equivalence =
+        stats_equivalence(stats_sample(cell->x, cell->n),
+                          t->margin > 0 ? cell->reference : no_sample, t->margin);
     for (int64_t i = 0; i < cell->n && t->mark; i++)
         cell->marked += is_marked(t, r, c, cell->run[i], obs, n);
     return 0;

@@ -40,6 +40,7 @@ struct table {
     const char *paper_name;
     bool paper_keys_are_rows;
     double paper_scale;
+    double margin; /* of equivalence with the paper's figures, as shown; 0: not asked */
     const char *mark; /* metric, or NULL */
     double mark_below;
     const char *plot_title, *plot_x, *plot_y;
@@ -50,6 +51,11 @@ struct table {
     int64_t n_wants;
     struct table_cell *cell; /* (rows, cols) */
 };
+
+/* The paper's figure for a cell, scaled: mean NaN if there is none, std NaN and n 0 where
+ * it tells no spread. */
+struct sample table_paper(const struct table *t, const struct item *row,
+                          const struct item *col);
 
 /* Appends the item of one value (canonical JSON) of an axis's variable. */
 void table_item_of_value(struct table *t, struct axis *a, const char *value);

@@ -83,6 +83,15 @@ static void put_fixed(struct strbuf *out, int digits, double x)
     strbuf_puts(out, strcmp(buf, zero) == 0 ? buf + 1 : buf);
 }
 
+/* "= 0.012", "< 0.0001": a p-value as papers print it. */
+static void put_p(struct strbuf *out, double p)
+{
+    if (p < 1e-4)
+        strbuf_puts(out, "< 0.0001");
+    else
+        strbuf_printf(out, p < 0.001 ? "= %.4f" : "= %.3f", p);
+}
+
 /* Runs of a cell, where nothing is missing: the number that is not told in each cell. */
 static int64_t usual_n(const struct table *t)
 {
@@ -124,23 +133,78 @@ static bool row_has_paper(const struct table *t, int64_t row)
     return false;
 }
 
-/* "paper" (difference false) or "ours - paper" (true) of a row. */
-static void put_paper_row(struct strbuf *out, const struct table *t, int64_t row,
-                          bool latex, bool difference)
+/* The lines that stand below a row which a paper speaks of. */
+enum below { BELOW_PAPER, BELOW_DIFFERENCE, BELOW_INSIDE, BELOW_INTERVAL, BELOW_SAME };
+
+static bool below_cell(struct strbuf *out, const struct table *t,
+                       const struct table_cell *c, bool latex, enum below what)
+{
+    const struct equivalence *e = &c->equivalence;
+    const char *pm = latex ? " $\\pm$ " : " ± ";
+    double difference = c->mean - c->paper;
+
+    switch (what) {
+    case BELOW_PAPER:
+        if (isnan(c->paper))
+            return false;
+        put_fixed(out, t->digits, c->paper);
+        if (!isnan(c->reference.std)) {
+            strbuf_puts(out, pm);
+            put_fixed(out, t->digits, c->reference.std);
+            strbuf_printf(out, " (%lld)", (long long)c->reference.n);
+        }
+        return true;
+    case BELOW_DIFFERENCE:
+        if (isnan(difference))
+            return false;
+        strbuf_puts(out, difference > 0 ? "+" : "");
+        put_fixed(out, t->digits, difference);
+        return true;
+    case BELOW_INSIDE:
+        if (isnan(difference) || isnan(c->interval95))
+            return false;
+        strbuf_puts(out, fabs(difference) <= c->interval95 ? "yes" : "no");
+        return true;
+    case BELOW_INTERVAL:
+        if (isnan(e->low))
+            return false;
+        put_fixed(out, t->digits, e->low);
+        strbuf_puts(out, latex ? " \\dots{} " : " … ");
+        put_fixed(out, t->digits, e->high);
+        return true;
+    case BELOW_SAME:
+        if (isnan(e->p))
+            return false;
+        strbuf_puts(out, e->shown ? "yes, p " : "no, p ");
+        put_p(out, e->p);
+        return true;
+    }
+    return false;
+}
+
+static void below_name(struct strbuf *out, const struct table *t, bool latex,
+                       enum below what)
+{
+    static const char *const name[] = {"paper", "difference", "in the 95 % interval",
+                                       "90 % interval of the difference"};
+
+    if (what != BELOW_SAME) {
+        put_text(out, latex, name[what]);
+        return;
+    }
+    strbuf_puts(out, latex ? "within $\\pm$" : "within ±");
+    strbuf_double(out, t->margin);
+}
+
+static void put_below(struct strbuf *out, const struct table *t, int64_t row, bool latex,
+                      enum below what)
 {
     strbuf_puts(out, latex ? "\\quad " : "| ");
-    strbuf_puts(out, difference ? "difference" : "paper");
+    below_name(out, t, latex, what);
     for (int64_t c = 0; c < t->cols.n; c++) {
-        const struct table_cell *cell = table_cell(t, row, c);
-        double x = difference ? cell->mean - cell->paper : cell->paper;
         strbuf_puts(out, latex ? " & " : " | ");
-        if (isnan(x)) {
+        if (!below_cell(out, t, table_cell(t, row, c), latex, what))
             strbuf_puts(out, latex ? "--" : "–");
-            continue;
-        }
-        if (difference && x > 0)
-            strbuf_putc(out, '+');
-        put_fixed(out, t->digits, x);
     }
     strbuf_puts(out, latex ? " \\\\\n" : " |\n");
 }
@@ -156,8 +220,9 @@ static void put_row(struct strbuf *out, const struct table *t, int64_t row, bool
     }
     strbuf_puts(out, latex ? " \\\\\n" : " |\n");
     if (row_has_paper(t, row)) {
-        put_paper_row(out, t, row, latex, false);
-        put_paper_row(out, t, row, latex, true);
+        for (enum below k = BELOW_PAPER; k <= (t->margin > 0 ? BELOW_SAME : BELOW_INSIDE);
+             k++)
+            put_below(out, t, row, latex, k);
     }
 }
 
@@ -169,8 +234,8 @@ static void put_count(struct strbuf *out, const struct table *t, bool latex)
 
     for (int64_t i = 0; i < t->rows.n * t->cols.n; i++)
         all = all && (t->cell[i].n == n || t->cell[i].n == 0);
-    if (n == 1)
-        strbuf_puts(out, "one run");
+    if (n <= 1)
+        strbuf_puts(out, n ? "one run" : "no run");
     else
         strbuf_printf(out, "mean %s std of %lld runs", latex ? "$\\pm$" : "±",
                       (long long)n);
@@ -295,9 +360,9 @@ static void put_number(struct strbuf *out, double x)
 
 static void print_csv(struct strbuf *out, const struct table *t)
 {
-    strbuf_puts(
-        out,
-        "row,column,state,n,wanted,mean,std,interval95,paper,difference,marked,runs\n");
+    strbuf_puts(out, "row,column,state,n,wanted,mean,std,interval95,paper,difference,"
+                     "paper_std,paper_n,"
+                     "low90,high90,equivalence_p,equivalent,marked,runs\n");
     for (int64_t i = 0; i < t->rows.n * t->cols.n; i++) {
         const struct table_cell *c = &t->cell[i];
         put_csv(out, t->rows.v[i / t->cols.n].name);
@@ -310,11 +375,53 @@ static void print_csv(struct strbuf *out, const struct table *t)
         put_number(out, c->interval95);
         put_number(out, c->paper);
         put_number(out, c->mean - c->paper);
+        put_number(out, c->reference.std);
+        put_number(out, c->reference.n ? (double)c->reference.n : (double)NAN);
+        put_number(out, c->equivalence.low);
+        put_number(out, c->equivalence.high);
+        put_number(out, c->equivalence.p);
+        strbuf_puts(out, isnan(c->equivalence.p) ? ","
+                         : c->equivalence.shown  ? ",yes"
+                                                 : ",no");
         strbuf_printf(out, ",%lld,", (long long)c->marked);
         for (int64_t k = 0; k < c->n; k++)
             strbuf_printf(out, "%s%.10s", k ? " " : "", c->run[k]);
         strbuf_putc(out, '\n');
     }
+}
+
+/* With the paper's figures and their spread; absent where no equivalence is asked. */
+static void json_equivalence(struct json_writer *w, const struct table *t,
+                             const struct table_cell *c)
+{
+    const struct equivalence *e = &c->equivalence;
+    const struct {
+        const char *key;
+        double x;
+    } numbers[] = {{"paper_std", c->reference.std},
+                   {"margin", t->margin},
+                   {"difference", e->difference},
+                   {"df", e->df},
+                   {"low90", e->low},
+                   {"high90", e->high},
+                   {"p", e->p}};
+
+    if (!(t->margin > 0))
+        return;
+    json_member(w, "equivalence");
+    json_object(w);
+    json_member(w, "paper_n");
+    json_i64(w, c->reference.n);
+    for (int k = 0; k < 7; k++) {
+        json_member(w, numbers[k].key);
+        json_num(w, numbers[k].x);
+    }
+    json_member(w, "shown");
+    if (isnan(e->p))
+        json_raw(w, "null");
+    else
+        json_flag(w, e->shown);
+    json_object_end(w);
 }
 
 static void json_cell(struct json_writer *w, const struct table *t, int64_t i)
@@ -344,6 +451,7 @@ static void json_cell(struct json_writer *w, const struct table *t, int64_t i)
         json_member(w, numbers[k].key);
         json_num(w, numbers[k].x);
     }
+    json_equivalence(w, t, c);
     if (t->mark) {
         json_member(w, "marked");
         json_i64(w, c->marked);

@@ -1,7 +1,8 @@
-"""Writes tests/parity/fixtures/stats.h: Student's t and paired tests by SciPy. Run from the root of the clone."""
+"""Writes tests/parity/fixtures/stats.h: Student's t, paired tests and equivalence by SciPy and statsmodels. Run from the root of the clone."""
 import numpy as np
 import scipy
 from scipy import stats
+from statsmodels.stats import weightstats
 
 rng = np.random.Generator(np.random.PCG64(7))
 out = [f"/* Made by tests/parity/make_stats.py with SciPy {scipy.__version__}. */"]
@@ -32,5 +33,13 @@ for n, noise, digits in ((3, 0.1, 6), (5, 1.0, 6), (12, 0.5, 1), (30, 5.0, 0), (
     p, s = stats.pearsonr(x, y), stats.spearmanr(x, y)
     text = lambda v: "{" + ", ".join(repr(float(e)) for e in v) + "}"
     out.append(f"    {{{n}, {text(x)}, {text(y)}, {float(p.statistic)!r}, {float(p.pvalue)!r}, {float(s.statistic)!r}, {float(s.pvalue)!r}}},")
+out.append("};")
+out.append("static const struct { int64_t n, m; double a[20], b[20], margin, df, low, high, p; } equivalences[] = {")
+for n, m, scale, margin in ((2, 2, 1.0, 0.5), (3, 6, 1.0, 2.0), (20, 6, 0.8, 2.0), (6, 6, 0.01, 0.001), (20, 20, 1e-9, 1e-9), (5, 2, 3.0, 9.0)):
+    a, b = rng.normal(0, scale, n), rng.normal(0.3 * scale, 2 * scale, m)
+    ci = stats.ttest_ind(a, b, equal_var=False).confidence_interval(0.9)
+    df = stats.ttest_ind(a, b, equal_var=False).df
+    p = weightstats.ttost_ind(a, b, -margin, margin, usevar="unequal")[0]
+    out.append(f"    {{{n}, {m}, {text(a)}, {text(b)}, {margin!r}, {float(df)!r}, {float(ci.low)!r}, {float(ci.high)!r}, {float(p)!r}}},")
 out.append("};")
 open("tests/parity/fixtures/stats.h", "w").write("\n".join(out) + "\n")

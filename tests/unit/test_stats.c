@@ -38,6 +38,33 @@ static void paired_t_tests_equal_scipy(void **state)
     }
 }
 
+static void equivalence_equals_statsmodels(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT(equivalences); i++) {
+        struct equivalence e = stats_equivalence(
+            stats_sample(equivalences[i].a, equivalences[i].n),
+            stats_sample(equivalences[i].b, equivalences[i].m), equivalences[i].margin);
+        close_to(e.df, equivalences[i].df, 1e-10);
+        close_to(e.low, equivalences[i].low, 1e-10);
+        close_to(e.high, equivalences[i].high, 1e-10);
+        close_to(e.p, equivalences[i].p, 1e-10);
+        assert_true(e.shown == (e.p < 0.05));
+    }
+}
+
+static void equivalence_of_few_or_equal_values_is_no_nonsense(void **state)
+{
+    (void)state;
+    struct sample one = {80, (double)NAN, 1}, flat = {80, 0, 3}, other = {81.9, 0, 3};
+    assert_true(isnan(stats_equivalence(one, flat, 2).p));
+    assert_false(stats_equivalence(one, flat, 2).shown);
+    assert_true(stats_equivalence(flat, other, 2).shown);
+    assert_false(stats_equivalence(flat, other, 1).shown);
+    assert_false(
+        stats_equivalence(flat, other, 1.9).shown); /* on the bound is not inside */
+}
+
 static void mcnemar_equals_scipys_binomial_test(void **state)
 {
     (void)state;
@@ -126,6 +153,8 @@ int main(void)
         cmocka_unit_test(t_quantiles_equal_scipy),
         cmocka_unit_test(t_distribution_equals_scipy),
         cmocka_unit_test(paired_t_tests_equal_scipy),
+        cmocka_unit_test(equivalence_equals_statsmodels),
+        cmocka_unit_test(equivalence_of_few_or_equal_values_is_no_nonsense),
         cmocka_unit_test(mcnemar_equals_scipys_binomial_test),
         cmocka_unit_test(correlations_equal_scipy),
         cmocka_unit_test(a_constant_side_has_no_correlation),

@@ -188,6 +188,55 @@ static void the_papers_figures_stand_beside(void **state)
     table_free(t);
 }
 
+static const char spread_json[] =
+    "{\"paper\": \"Another\", \"tables\": [{\"id\": \"1\", \"columns\": "
+    "[\"% heads pruned\", \"score\"], \"rows\": [[0, [0.89, 0.9, 0.91]], "
+    "[10, {\"mean\": 0.93, \"std\": 0.01, \"n\": 6}], [20, 0.8], "
+    "[30, [0.7, \"x\"]]]}]}";
+
+static void a_cell_is_compared_with_a_reference_of_several_runs(void **state)
+{
+    (void)state;
+    struct err err = ERR_INIT;
+    struct strbuf out = STRBUF_INIT;
+    struct observation obs[ROWS];
+    char path[128];
+    invent(obs);
+    snprintf(path, sizeof(path), "%s/q.json", scratch());
+    assert_ok(file_write(path, spread_json, (int64_t)strlen(spread_json), &err), &err);
+    struct table *t = filled(obs, ROWS,
+                             ", \"paper\": {\"file\": \"q.json\", \"table\": \"1\", "
+                             "\"scale\": 100}, \"equivalence\": {\"margin\": 2.5}",
+                             scratch());
+    const struct table_cell *c = table_cell(t, 0, 0);
+    assert_int_equal(c->reference.n, 3);
+    assert_float_equal(c->reference.std, 1, 1e-9);
+    assert_true(c->equivalence.shown && c->equivalence.low < 0);
+    assert_false(table_cell(t, 0, 1)->equivalence.shown);
+    assert_true(isnan(table_cell(t, 0, 2)->equivalence.p));
+    assert_true(isnan(table_cell(t, 0, 3)->paper));
+    assert_ok(table_print(t, TABLE_MD, &out, &err), &err);
+    assert_non_null(
+        strstr(out.text, "| paper | 90.0 ± 1.0 (3) | 93.0 ± 1.0 (6) | 80.0 "));
+    assert_non_null(strstr(out.text, "| within ±2.5 | yes, p = 0.019 | no, p = 0.988"));
+    strbuf_release(&out);
+    table_free(t);
+}
+
+static void equivalence_needs_a_margin_and_a_paper(void **state)
+{
+    (void)state;
+    struct err err = ERR_INIT;
+    struct table *t = NULL;
+    char text[2048];
+    snprintf(text, sizeof(text), "%s, \"equivalence\": {\"margin\": 0}}", declaration);
+    assert_fails(table_parse(&t, text, "t.json", ".", &err), &err, ERR_INPUT,
+                 "\"margin\" above 0");
+    snprintf(text, sizeof(text), "%s, \"equivalence\": {\"margin\": 1}}", declaration);
+    assert_fails(table_parse(&t, text, "t.json", ".", &err), &err, ERR_INPUT,
+                 "which is missing");
+}
+
 static void a_plot_is_written_with_its_script(void **state)
 {
     (void)state;
@@ -360,6 +409,8 @@ int main(void)
         cmocka_unit_test(two_runs_for_one_seed_are_refused),
         cmocka_unit_test(bad_declarations_name_all_places),
         cmocka_unit_test(the_papers_figures_stand_beside),
+        cmocka_unit_test(a_cell_is_compared_with_a_reference_of_several_runs),
+        cmocka_unit_test(equivalence_needs_a_margin_and_a_paper),
         cmocka_unit_test(a_plot_is_written_with_its_script),
         cmocka_unit_test(an_array_is_a_table_and_small_p_values_get_a_dagger),
         cmocka_unit_test(what_is_not_a_number_is_undefined_and_not_missing),
