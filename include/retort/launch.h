@@ -67,10 +67,11 @@ struct launch {
 
 struct launch_result {
     int64_t done, failed, cached; /* cached: sealed before, by whomever */
-    int64_t left_out;             /* not run, for what they need failed */
-    int64_t stopped;              /* stopped or not begun, because of a signal */
-    int signal;                   /* that asked to stop, or 0 */
-    bool preempted;               /* USR1 under Slurm: to be submitted again */
+    int64_t refused;  /* of those that failed: by the system (full disk, no memory) */
+    int64_t left_out; /* not run, for what they need failed */
+    int64_t stopped;  /* stopped or not begun, because of a signal */
+    int signal;       /* that asked to stop, or 0 */
+    bool preempted;   /* USR1 under Slurm: to be submitted again */
     double seconds;
 };
 

@@ -124,6 +124,9 @@ int run_seal(struct run_writer *w, struct err *err);
 /* Gives the lease back; an unsealed run keeps journal and checkpoints. `why`: a failure,
  * or NULL. */
 void run_end(struct run_writer *w, const char *why);
+/* Writes why a run ended whose process died without a word; the caller knows that it is
+ * dead. No run, or a sealed one: nothing to do. */
+int run_died(struct store *store, const char *id, const char *why, struct err *err);
 
 /* ---- reading ---- */
 

@@ -110,7 +110,9 @@ static int exit_code(const struct launch_result *r)
         return 128 + r->signal;
     if (r->preempted && r->stopped)
         return 75;
-    return r->failed ? 1 : 0;
+    if (r->failed)
+        return r->refused == r->failed ? 4 : 1;
+    return 0;
 }
 
 /* ---- the whole ---- */

@@ -275,11 +275,13 @@ static void job_done(struct launcher *la, struct worker *w, bool by_another)
     tell_job(la, TONE_PLAIN, w->job, "done in %.1f s", seconds);
 }
 
-static void job_failed(struct launcher *la, int64_t job, const char *why)
+static void job_failed(struct launcher *la, int64_t job, enum err_code code,
+                       const char *why)
 {
     int64_t before = la->s.left_out;
 
     la->out->failed++;
+    la->out->refused += code == ERR_IO || code == ERR_MEMORY;
     schedule_failed(&la->s, job);
     tell_job(la, TONE_BAD, job, "failed: %s", why);
     if (la->s.left_out > before)
@@ -297,9 +299,9 @@ static void job_not_done(struct launcher *la, struct worker *w, const struct wir
     else if (m->a == ERR_STOPPED && la->stopping)
         schedule_back(&la->s, w->job);
     else if (m->a == ERR_STOPPED)
-        job_failed(la, w->job, "its worker was told to stop by a signal");
+        job_failed(la, w->job, ERR_STOPPED, "its worker was told to stop by a signal");
     else
-        job_failed(la, w->job, m->text);
+        job_failed(la, w->job, (enum err_code)m->a, m->text);
 }
 
 static void take_progress(struct launcher *la, struct worker *w, const struct wire *m)
@@ -365,17 +367,28 @@ static void take_last_words(struct launcher *la, struct worker *w)
     take_said(la, w);
 }
 
+/* What the dead could not write, for `show` and `log`. */
+static void job_died(struct launcher *la, int64_t job, const char *how)
+{
+    struct err err = ERR_INIT; /* it is told here, too */
+
+    run_died(la->l->store, la->l->plan->job[job].id, how, &err);
+    job_failed(la, job, ERR_NEGATIVE, how);
+}
+
 static void worker_gone(struct launcher *la, struct worker *w)
 {
     char how[768];
     bool starting = w->state == WORKER_STARTING, busy = w->state == WORKER_BUSY;
 
     take_last_words(la, w);
-    worker_reap(w, how, sizeof how);
-    if (busy && la->at_once)
+    /* One that ends in order has not begun a job that it says nothing of: TERM came to it
+     * before our message did. */
+    bool in_order = worker_reap(w, how, sizeof how);
+    if (busy && (la->at_once || in_order))
         schedule_back(&la->s, w->job);
     else if (busy)
-        job_failed(la, w->job, how);
+        job_died(la, w->job, how);
     else if (starting && !la->stopping)
         err_set(&la->no_start, ERR_IO, "%s before it could work", how);
 }

@@ -106,13 +106,13 @@ static void describe(char *how, size_t size, const struct worker *w, int status)
     }
 }
 
-void worker_reap(struct worker *w, char *how, size_t size)
+bool worker_reap(struct worker *w, char *how, size_t size)
 {
     int status = 0;
 
     how[0] = '\0';
     if (w->state == WORKER_NONE)
-        return;
+        return true;
     close(w->fd);
     close(w->err_fd);
     while (waitpid(w->pid, &status, 0) < 0 && errno == EINTR)
@@ -121,6 +121,7 @@ void worker_reap(struct worker *w, char *how, size_t size)
     wire_release(&w->in);
     strbuf_release(&w->said);
     w->state = WORKER_NONE;
+    return status == 0;
 }
 
 void worker_dismiss(struct worker *w)

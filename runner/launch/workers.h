@@ -38,11 +38,12 @@ struct worker {
 
 int worker_start(struct worker *w, const struct strbuf *order, int threads,
                  struct err *err);
-/* Waits for its end and frees what it had. Describes a death by a signal or a bad exit in
- * `how`. */
 /* Nothing more will come for it: an idle worker ends, a busy one saves and stops. */
 void worker_dismiss(struct worker *w);
-void worker_reap(struct worker *w, char *how, size_t size);
+/* Waits for its end and frees what it had. True if it ended in order (told to stop, it
+ * tells what became of its job before); else `how` describes a death by a signal or a bad
+ * exit. */
+bool worker_reap(struct worker *w, char *how, size_t size);
 
 /* ---- schedule.c: which job next ---- */
 

@@ -141,6 +141,9 @@ struct journal; /* open for appending */
 
 int journal_create(struct journal **out, const char *dir, int64_t generation,
                    struct err *err);
+/* The journal of a dead process, to say more at its end; what is torn there is cut off. */
+int journal_reopen(struct journal **out, const char *dir, int64_t generation,
+                   struct err *err);
 void journal_close(struct journal *j);
 int64_t journal_position(const struct journal *j);
 int journal_sync(struct journal *j, struct err *err);
@@ -174,6 +177,8 @@ void journal_maps_release(struct journal_maps *maps);
  * resumed from. */
 int journal_read(struct content **out, struct journal_maps *maps, const char *dir,
                  int64_t g, int64_t position, struct err *err);
+/* Bytes of whole records from the beginning. */
+int64_t journal_whole(const struct file_map *map);
 /* The newest generation there is, 0 if none. */
 int journal_newest(int64_t *out, const char *dir, struct err *err);
 /* Seconds of work over all journals in the folder. */

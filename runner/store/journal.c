@@ -55,6 +55,32 @@ int journal_create(struct journal **out, const char *dir, int64_t generation,
     return 0;
 }
 
+int journal_reopen(struct journal **out, const char *dir, int64_t generation,
+                   struct err *err)
+{
+    struct journal *j = mem_new(1, sizeof *j, err);
+    struct file_map map = {NULL, 0};
+
+    if (!j)
+        return -1;
+    j->fd = -1;
+    j->path = journal_path(dir, generation, err);
+    if (!j->path || file_map(&map, j->path, err))
+        goto fail;
+    j->pos = journal_whole(&map);
+    file_unmap(&map);
+    j->fd = open(j->path, O_WRONLY | O_APPEND | O_CLOEXEC);
+    if (j->fd < 0 || ftruncate(j->fd, j->pos)) {
+        err_errno(err, "%s", j->path);
+        goto fail;
+    }
+    *out = j;
+    return 0;
+fail:
+    journal_close(j);
+    return -1;
+}
+
 void journal_close(struct journal *j)
 {
     if (!j)

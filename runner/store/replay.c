@@ -260,6 +260,17 @@ static int64_t record_at(const struct file_map *map, int64_t at, uint32_t *type,
     return RECORD_HEADER + length + (-length & 7);
 }
 
+int64_t journal_whole(const struct file_map *map)
+{
+    int64_t at = 0, size;
+    uint32_t type;
+    struct cursor c;
+
+    while ((size = record_at(map, at, &type, &c)) > 0 && at + size <= map->len)
+        at += size;
+    return at;
+}
+
 static int replay(struct content *to, struct journal_maps *maps, const char *dir,
                   int64_t g, int64_t position, struct err *err)
 {

@@ -338,3 +338,27 @@ void run_end(struct run_writer *w, const char *why)
         journal_sync(w->journal, &err);
     writer_free(w);
 }
+
+int run_died(struct store *store, const char *id, const char *why, struct err *err)
+{
+    struct lease *lease = NULL;
+    struct journal *j = NULL;
+    char *dir = store_run_dir(store, id, err);
+    int64_t newest;
+    int rc = -1;
+
+    if (!dir || journal_newest(&newest, dir, err))
+        goto done;
+    if (!newest || is_sealed(dir)) {
+        rc = 0;
+        goto done;
+    }
+    if (lease_take(&lease, dir, err) || journal_reopen(&j, dir, newest, err))
+        goto done;
+    rc = journal_end(j, why, store_now(), err) || journal_sync(j, err) ? -1 : 0;
+done:
+    journal_close(j);
+    lease_give(lease);
+    free(dir);
+    return rc;
+}

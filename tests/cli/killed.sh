@@ -31,10 +31,28 @@ wait $pid || rc=$?
 test $rc -eq 1 || fail "exit code $rc after a worker was killed"
 grep -q 'trained seed=1: failed: worker [0-9]* was killed by signal 9' log || fail "the death is not told"
 grep -q '^4 done, 1 failed, 0 cached, 1 left out' log || fail "others than its own were lost"
+"$RETORT" show "$id" --store worker > shown 2>&1 || true
+grep -q 'worker [0-9]* was killed by signal 9' shown || { cat shown; fail "show does not say what the run died of"; }
 eval "$(sed -n 's/^Again, what failed: //p' log)" > log 2>&1 || fail "going on after a worker's death fails"
 grep -q '^2 done, 0 failed, 4 cached' log || fail "more than what failed was run"
 results worker > two
 cmp one two || fail "after a worker's death the results differ"
+
+# TERM to a worker ends its job alone too: one that it had not begun is another's.
+: > log
+"$RETORT" run spec.json --store term --jobs 1 > log 2>&1 &
+pid=$!
+until_log 'trained seed=1: starts'
+sleep 0.1
+kill -TERM "$(sed -n 's/^pid //p' term/??/*/lease)" || fail "no worker to tell"
+rc=0
+wait $pid || rc=$?
+test $rc -eq 1 || fail "exit code $rc after a worker was told to stop"
+grep -q 'trained seed=1: failed: its worker was told to stop by a signal' log || fail "it is not told why the job ended"
+grep -q '^4 done, 1 failed, 0 cached, 1 left out' log || fail "another job was lost with it"
+"$RETORT" run spec.json --store term > log 2>&1 || fail "going on after that fails"
+results term > two
+cmp one two || fail "after a worker was told to stop the results differ"
 
 : > log
 "$RETORT" run spec.json --store launcher --jobs 2 > log 2>&1 &

@@ -40,7 +40,9 @@ grep -q "1 done, 0 failed, 4 cached" log || fail "not just the damaged run is ma
 # A disk that is full: no file may grow past some size.
 for kb in 1 8 40 200; do
     rm -rf full
-    (ulimit -f $kb; trap '' XFSZ; "$RETORT" run spec.json --store full > log 2>&1) && fail "a full disk is no failure"
+    rc=0
+    (ulimit -f $kb; trap '' XFSZ; "$RETORT" run spec.json --store full > log 2>&1) || rc=$?
+    test $rc -eq 4 || fail "a full disk gives exit code $rc, not 4"
     grep -q "full/.*: File too large" log || grep -q "full/.*is the disk full" log || fail "a full disk is not told with its path"
     "$RETORT" ls --store full > log 2>&1 || fail "ls fails after a full disk"
     grep -q damaged log && fail "a full disk leaves a damaged run"
