@@ -87,21 +87,38 @@ uint16_t f32_to_f16(float x)
     return (uint16_t)(sign | (a - 0x38000000u + 0xfffu + (a >> 13 & 1)) >> 13);
 }
 
+/* Files are mapped as they are: their numbers lie at any address. */
+#define AT_ANY(type, name)                                                               \
+    type name;                                                                           \
+    memcpy(&(name), (const char *)p + i * (int64_t)sizeof(name), sizeof(name))
+
 static double load(const void *p, enum dtype dtype, int64_t i)
 {
     switch (dtype) {
-    case DT_F64:
-        return ((const double *)p)[i];
-    case DT_F32:
-        return (double)((const float *)p)[i];
-    case DT_BF16:
-        return (double)bf16_to_f32(((const uint16_t *)p)[i]);
-    case DT_F16:
-        return (double)f16_to_f32(((const uint16_t *)p)[i]);
-    case DT_I64:
-        return (double)((const int64_t *)p)[i];
-    case DT_I32:
-        return ((const int32_t *)p)[i];
+    case DT_F64: {
+        AT_ANY(double, x);
+        return x;
+    }
+    case DT_F32: {
+        AT_ANY(float, x);
+        return (double)x;
+    }
+    case DT_BF16: {
+        AT_ANY(uint16_t, x);
+        return (double)bf16_to_f32(x);
+    }
+    case DT_F16: {
+        AT_ANY(uint16_t, x);
+        return (double)f16_to_f32(x);
+    }
+    case DT_I64: {
+        AT_ANY(int64_t, x);
+        return (double)x;
+    }
+    case DT_I32: {
+        AT_ANY(int32_t, x);
+        return x;
+    }
     case DT_I8:
         return ((const int8_t *)p)[i];
     case DT_U8:

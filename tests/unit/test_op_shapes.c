@@ -389,11 +389,32 @@ static void gelu_is_close_everywhere(void **state)
     tape_free(tape);
 }
 
+/* As in a mapped file. */
+static void numbers_are_read_from_any_address(void **state)
+{
+    const enum dtype dtypes[] = {DT_F64, DT_F32, DT_BF16, DT_F16, DT_I64, DT_I32, DT_I8};
+    const double values[3] = {-2, 0.5, 7}, whole[3] = {-2, 0, 7};
+    (void)state;
+    for (size_t d = 0; d < sizeof dtypes / sizeof *dtypes; d++) {
+        double even[4], back[3];
+        const double *want = dtypes[d] >= DT_I64 ? whole : values;
+        char odd[1 + sizeof even];
+        dtype_convert(even, dtypes[d], values, DT_F64, 3);
+        memcpy(odd + 1, even, (size_t)(3 * dtype_bytes(dtypes[d])));
+        dtype_convert(back, dtypes[d] == DT_F64 ? DT_F32 : DT_F64, odd + 1, dtypes[d], 3);
+        if (dtypes[d] == DT_F64)
+            assert_float_equal(((const float *)back)[2], 7, 0);
+        for (int i = 0; dtypes[d] != DT_F64 && i < 3; i++)
+            assert_float_equal((float)back[i], (float)want[i], 0);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_level_at_awkward_shapes),
         cmocka_unit_test(threads_change_no_bit),
+        cmocka_unit_test(numbers_are_read_from_any_address),
         cmocka_unit_test(other_rows_change_no_bit),
         cmocka_unit_test(a_blocks_end_has_the_bits_of_its_three_operations),
         cmocka_unit_test(dropout_draws_as_documented),
