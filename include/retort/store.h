@@ -60,6 +60,10 @@ int store_resolve(struct store *store, const char *name, char id[65], struct err
 /* All runs, by start. One damaged run is an entry of state RUN_DAMAGED, never a failure.
  * Free with free(). */
 int store_list(struct store *store, struct run_info **out, int64_t *n, struct err *err);
+/* After store_list or store_stat: full ids of the runs that tensors of a sealed one lie
+ * in, each followed by a comma. NULL: the catalog does not know; open the run. Free with
+ * free(). */
+char *store_origins(struct store *store, const char *id, struct err *err);
 int store_label(struct store *store, const char *id, const char *label, struct err *err);
 int store_note(struct store *store, const char *id, const char *text, struct err *err);
 int store_notes(struct store *store, const char *id, char **out, struct err *err);

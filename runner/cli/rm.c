@@ -69,24 +69,45 @@ static int find_all(struct removal *r, struct err *err)
     return 0;
 }
 
-/* Which of those that go does the run refer to? NULL: none. A damaged run has no
- * references that could be followed. */
-static const struct run_info *needed_by(const struct removal *r,
-                                        const struct run_info *from)
+static const struct run_info *named_in(const struct removal *r, const char *origins)
+{
+    for (int64_t k = 0; k < r->n; k++)
+        if (strstr(origins, r->goes[k].id))
+            return &r->goes[k];
+    return NULL;
+}
+
+/* Which of those that go does the run refer to, by the run itself? */
+static const struct run_info *opened_needs(const struct removal *r, const char *id)
 {
     const struct run_info *found = NULL;
     struct err err = ERR_INIT;
     struct run *run = NULL;
 
-    if (from->state == RUN_DAMAGED || run_open(&run, r->store, from->id, true, &err))
+    if (run_open(&run, r->store, id, true, &err))
         return NULL;
-    for (int64_t i = 0; i < run_item_count(run) && !found; i++) {
-        const char *origin = run_item(run, i)->origin;
-        for (int64_t k = 0; origin && k < r->n && !found; k++)
-            if (!strncmp(origin, r->goes[k].id, 64))
-                found = &r->goes[k];
-    }
+    for (int64_t i = 0; i < run_item_count(run) && !found; i++)
+        if (run_item(run, i)->origin)
+            found = named_in(r, run_item(run, i)->origin);
     run_close(run);
+    return found;
+}
+
+/* The same, by the catalog if it knows the run. NULL: none. A damaged run has no
+ * references that could be followed. */
+static const struct run_info *needed_by(const struct removal *r,
+                                        const struct run_info *from)
+{
+    struct err err = ERR_INIT;
+    char *origins =
+        from->state == RUN_SEALED ? store_origins(r->store, from->id, &err) : NULL;
+    const struct run_info *found = NULL;
+
+    if (origins)
+        found = named_in(r, origins);
+    else if (from->state != RUN_DAMAGED)
+        found = opened_needs(r, from->id);
+    free(origins);
     return found;
 }
 

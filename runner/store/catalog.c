@@ -17,11 +17,12 @@
 #include <unistd.h>
 
 #define FILE_MAX_BYTES (INT64_C(1) << 32)
-#define FIELDS 15
+#define FIELDS 16 /* one more than a line has: a later program may say more */
 
 struct entry {
     struct run_info info;
     int64_t size, mtime_ns;
+    char *origins; /* ids, each followed by a comma */
 };
 
 struct catalog {
@@ -154,18 +155,26 @@ struct catalog *catalog_new(const char *dir, struct err *err)
     return c;
 }
 
+static void forget_entries(struct catalog *c)
+{
+    for (int64_t i = 0; i < c->n; i++)
+        free(c->entry[i].origins);
+    c->n = 0;
+}
+
 void catalog_free(struct catalog *c)
 {
     if (!c)
         return;
     pthread_mutex_destroy(&c->lock);
     map_free(c->ids);
+    forget_entries(c);
     free(c->entry);
     free(c->path);
     free(c);
 }
 
-static void parse_entry(struct entry *e, char **f)
+static int parse_entry(struct entry *e, char **f, struct err *err)
 {
     struct run_info *i = &e->info;
 
@@ -186,44 +195,72 @@ static void parse_entry(struct entry *e, char **f)
     field_set(i->digest, sizeof i->digest, f[12]);
     i->bytes = strtoll(f[13], NULL, 10);
     i->state = RUN_SEALED;
+    e->origins = mem_strdup(f[14], err);
+    return e->origins ? 0 : -1;
 }
+
+/* Takes the entry over, also on failure. */
 
 static int put_entry(struct catalog *c, const struct entry *e, struct err *err)
 {
     int64_t at = map_get(c->ids, e->info.id);
 
-    if (at < 0) {
-        if (mem_grow((void **)&c->entry, c->n, &c->capacity, sizeof *c->entry, err) ||
-            map_put(c->ids, e->info.id, c->n, err))
-            return -1;
+    if (at >= 0) {
+        free(c->entry[at].origins);
+    } else if (mem_grow((void **)&c->entry, c->n, &c->capacity, sizeof *c->entry, err) ||
+               map_put(c->ids, e->info.id, c->n, err)) {
+        free(e->origins);
+        return -1;
+    } else {
         at = c->n++;
     }
     c->entry[at] = *e;
     return 0;
 }
 
-/* Takes in what was appended since. Trouble means only that run files are
- * opened instead. */
+/* What follows byte `from` of a file, as a text. NULL: nothing, or it cannot be read. */
+static char *read_from(const char *path, int64_t from, int64_t size)
+{
+    char *text = mem_new(size - from + 1, 1, NULL);
+    int64_t n = 0;
+    ssize_t got = 1;
+    int fd = text ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+
+    while (fd >= 0 && got > 0 && n < size - from) {
+        got = pread(fd, text + n, (size_t)(size - from - n), (off_t)(from + n));
+        n += got > 0 ? got : 0;
+    }
+    if (fd >= 0)
+        close(fd);
+    if (!n) {
+        free(text);
+        return NULL;
+    }
+    text[n] = 0;
+    return text;
+}
+
+/* Takes in what was appended since. Trouble means only that run files are opened instead.
+ * A line without origins is an earlier program's: as if it were not there. */
 static void refresh(struct catalog *c)
 {
     struct err err = ERR_INIT;
-    char *text, *field[FIELDS], *line;
-    int64_t len, size = file_size(c->path);
+    char *field[FIELDS], *line;
+    int64_t size = file_size(c->path);
 
-    if (size < 0 || size == c->read)
+    if (size < c->read)
+        c->read = 0;
+    if (size <= c->read || size - c->read > FILE_MAX_BYTES)
         return;
-    if (file_read(&text, &len, c->path, FILE_MAX_BYTES, &err))
-        return;
-    char *at = text + (c->read <= len ? c->read : 0);
-    while ((line = next_line(&at))) {
+    char *text = read_from(c->path, c->read, size), *at = text;
+    while (at && (line = next_line(&at))) {
         struct entry e;
-        if (split_line(line, field, FIELDS) < 14)
+        if (split_line(line, field, FIELDS) < FIELDS - 1 || !id_is_valid(field[0]))
             continue;
-        parse_entry(&e, field);
-        if (id_is_valid(e.info.id) && put_entry(c, &e, &err))
+        if (parse_entry(&e, field, &err) || put_entry(c, &e, &err))
             break;
     }
-    c->read = at - text;
+    c->read += at ? at - text : 0;
     free(text);
 }
 
@@ -245,9 +282,39 @@ bool catalog_find(struct catalog *c, const char *id, int64_t size, int64_t mtime
     return found;
 }
 
-void catalog_add(struct catalog *c, const struct run_info *i, int64_t size,
+char *catalog_origins(struct catalog *c, const char *id, struct err *err)
+{
+    pthread_mutex_lock(&c->lock);
+    if (map_get(c->ids, id) < 0)
+        refresh(c); /* it may have been added just now */
+    int64_t at = map_get(c->ids, id);
+    char *copy = at < 0 ? NULL : mem_strdup(c->entry[at].origins, err);
+    pthread_mutex_unlock(&c->lock);
+    return copy;
+}
+
+/* Each run that tensors of this one lie in, once. */
+static void origins_field(struct strbuf *sb, const struct content *content)
+{
+    struct strbuf ids = STRBUF_INIT;
+
+    for (int64_t i = 0; i < content->items_n; i++) {
+        const char *origin = content->items[i].pub.origin;
+        char id[65];
+        if (!origin || strlen(origin) < 64)
+            continue;
+        field_set(id, sizeof id, origin);
+        if (!strstr(strbuf_text(&ids), id))
+            strbuf_printf(&ids, "%s,", id);
+    }
+    line_field(sb, strbuf_text(&ids));
+    strbuf_release(&ids);
+}
+
+void catalog_add(struct catalog *c, const struct content *content, int64_t size,
                  int64_t mtime_ns)
 {
+    const struct run_info *i = &content->info;
     struct err err = ERR_INIT;
     struct strbuf sb = STRBUF_INIT;
     char number[32];
@@ -270,6 +337,7 @@ void catalog_add(struct catalog *c, const struct run_info *i, int64_t size,
     line_field(&sb, i->digest);
     snprintf(number, sizeof number, "%lld", (long long)i->bytes);
     line_field(&sb, number);
+    origins_field(&sb, content);
     pthread_mutex_lock(&c->lock);
     line_append(c->path, &sb, &err);
     pthread_mutex_unlock(&c->lock);
@@ -284,7 +352,7 @@ int catalog_reset(struct catalog *c, struct err *err)
     if (ids) {
         map_free(c->ids);
         c->ids = ids;
-        c->n = 0;
+        forget_entries(c);
         c->read = 0;
     }
     pthread_mutex_unlock(&c->lock);

@@ -130,6 +130,9 @@ int content_save(const char *path, const struct content *c, struct err *err);
 int content_load(struct content **out, struct file_map *map, const char *path, bool part,
                  struct err *err);
 
+/* A whole run of a format that this program does not know yet. */
+bool content_is_newer(const char *path);
+
 /* ---- seal.c ---- */
 
 int seal_put(const char *path, struct err *err); /* appends it, and syncs */
@@ -232,8 +235,10 @@ void catalog_free(struct catalog *c);
 /* Entry of a run whose run.h5 has this size and time; false if it must be read. */
 bool catalog_find(struct catalog *c, const char *id, int64_t size, int64_t mtime_ns,
                   struct run_info *out);
+/* Ids of the runs it refers to, each followed by a comma; NULL if it is not known. */
+char *catalog_origins(struct catalog *c, const char *id, struct err *err);
 /* Appends; a store that cannot be written to is no failure. */
-void catalog_add(struct catalog *c, const struct run_info *info, int64_t size,
+void catalog_add(struct catalog *c, const struct content *content, int64_t size,
                  int64_t mtime_ns);
 int catalog_reset(struct catalog *c, struct err *err); /* an empty one */
 

@@ -355,11 +355,39 @@ static int load_root(struct loading *ld, struct h5_in *in, struct err *err)
     return 0;
 }
 
-static int load_file(struct loading *ld, const struct file_map *map, struct err *err)
+/* The seal says that nothing was lost: what is not as it should be was written so. */
+static int load_all(struct loading *ld, struct h5_in *in, struct err *err)
 {
     const struct h5_visitor visitor = {ld, on_dataset, on_link};
+    struct err why = ERR_INIT;
+
+    if (!h5_walk(in, &visitor, &why))
+        return 0;
+    return err_set(err, why.code, "%s%s", why.text,
+                   why.code == ERR_INPUT ? "; the file is whole, but of an earlier "
+                                           "program: `retort run` makes it anew"
+                                         : "");
+}
+
+bool content_is_newer(const char *path)
+{
+    struct err err = ERR_INIT; /* what cannot be read is damaged, not newer */
+    struct file_map map = {NULL, 0};
+    struct h5_in *in = NULL;
+    int64_t version = 0;
+
+    if (!file_map(&map, path, &err) && !seal_check(&map, path, &err) &&
+        (in = h5_open(path, &map, &err)))
+        h5_get_i64(in, "/", "format_version", &version);
+    h5_close(in);
+    file_unmap(&map);
+    return version > FORMAT_VERSION;
+}
+
+static int load_file(struct loading *ld, const struct file_map *map, struct err *err)
+{
     struct h5_in *in = h5_open(ld->file, map, err);
-    int rc = !in || load_root(ld, in, err) || h5_walk(in, &visitor, err) ? -1 : 0;
+    int rc = !in || load_root(ld, in, err) || load_all(ld, in, err) ? -1 : 0;
 
     h5_close(in);
     free(ld->name);

@@ -115,7 +115,7 @@ int run_seal(struct run_writer *w, struct err *err)
         goto done;
     w->sealed = true;
     c->info.bytes = file_size(path) + content_part_bytes(c);
-    catalog_add(w->store->catalog, &c->info, file_size(path), file_mtime_ns(path));
+    catalog_add(w->store->catalog, c, file_size(path), file_mtime_ns(path));
     rc = parts_remove_unlisted(w, c, err) || remove_work(w, err) ? -1 : 0;
 done:
     if (rc && part)

@@ -78,6 +78,11 @@ char *store_run_dir(const struct store *s, const char *id, struct err *err)
     return mem_printf(err, "%s/%.2s/%s", s->dir, id, id);
 }
 
+char *store_origins(struct store *s, const char *id, struct err *err)
+{
+    return catalog_origins(s->catalog, id, err);
+}
+
 /* ---- one run ---- */
 
 static void stat_sealed(struct store *s, const char *id, const char *path,
@@ -94,7 +99,7 @@ static void stat_sealed(struct store *s, const char *id, const char *path,
         if (!strcmp(c->info.id, id)) {
             *out = c->info;
             out->state = RUN_SEALED;
-            catalog_add(s->catalog, out, size, mtime);
+            catalog_add(s->catalog, c, size, mtime);
         } else {
             err_set(&err, ERR_INPUT, "%s: holds run %.10s", path, c->info.id);
         }

@@ -44,6 +44,22 @@ static bool is_sealed(const char *dir)
     return yes;
 }
 
+/* A run that this program cannot read is made again, but not one of a program that can do
+ * more. */
+static int check_older(const char *dir, struct err *err)
+{
+    char *path = path_join(dir, "run.h5", err);
+    int rc = path ? 0 : -1;
+
+    if (path && file_exists(path) && content_is_newer(path))
+        rc = err_set(err, ERR_INPUT,
+                     "%s: a newer Retort made this run, so it is left as it is; use that "
+                     "program, or another --store",
+                     path);
+    free(path);
+    return rc;
+}
+
 int run_begin(struct run_writer **out, struct store *store, const struct run_head *head,
               struct err *err)
 {
@@ -70,7 +86,8 @@ int run_begin(struct run_writer **out, struct store *store, const struct run_hea
         *out = NULL;
         return 1;
     }
-    if (open_journal(w, err) || journal_begin(w->journal, head, store_now(), err) ||
+    if (check_older(w->dir, err) || open_journal(w, err) ||
+        journal_begin(w->journal, head, store_now(), err) ||
         journal_sync(w->journal, err))
         goto fail;
     *out = w;

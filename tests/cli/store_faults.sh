@@ -101,4 +101,8 @@ END
     "$RETORT" ls > log 2>&1 || fail "ls fails for a newer run"
     "$RETORT" show "$(basename "$(dirname $f)")" > log 2>&1 && fail "a newer format is read"
     grep -q "format version 2, this program reads 1; a newer one made it" log || fail "a newer format is not told"
+    sum=$(cksum < $f)
+    "$RETORT" run spec.json > log 2>&1 && fail "a newer run passes as done"
+    grep -q "a newer Retort made this run, so it is left as it is" log || fail "it is not told that a newer run is left alone"
+    [ "$(cksum < $f)" = "$sum" ] || fail "a newer run was replaced"
 fi

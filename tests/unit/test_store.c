@@ -465,6 +465,60 @@ static void the_catalog_can_be_lost(void **state)
     assert_memory_equal(&a, &b, sizeof a);
 }
 
+static void the_catalog_knows_what_a_run_refers_to(void **state)
+{
+    struct fix *f = *state;
+    struct run_info info;
+    char path[256], *origins;
+
+    seal(f, begin(f, ID_A));
+    struct run_writer *w = begin(f, ID_B);
+    struct recorder r = run_recorder(w);
+    assert_ok(r.reference(r.ctx, "/tensors/v", ID_A ":/x", &f->err), &f->err);
+    assert_ok(r.reference(r.ctx, "/tensors/w", ID_A ":/y", &f->err), &f->err);
+    assert_ok(r.reference(r.ctx, "/tensors/x", ID_C ":/x", &f->err), &f->err);
+    seal(f, w);
+    for (int lost = 0; lost < 2; lost++) {
+        assert_ok(store_stat(f->store, ID_A, &info, &f->err), &f->err);
+        assert_ok(store_stat(f->store, ID_B, &info, &f->err), &f->err);
+        origins = store_origins(f->store, ID_A, &f->err);
+        assert_string_equal(origins, "");
+        free(origins);
+        origins = store_origins(f->store, ID_B, &f->err);
+        assert_string_equal(origins, ID_A "," ID_C ",");
+        free(origins);
+        snprintf(path, sizeof path, "%s/catalog", f->dir);
+        assert_ok(file_write(path, "", 0, &f->err), &f->err);
+        store_close(f->store);
+        assert_ok(store_open(&f->store, f->dir, false, &f->err), &f->err);
+        assert_null(store_origins(f->store, ID_B, &f->err));
+    }
+}
+
+/* Its last record is torn, as by the death of its writer. */
+static void a_run_keeps_what_its_process_died_of(void **state)
+{
+    struct fix *f = *state;
+    struct run_info info;
+    int64_t resumed;
+
+    assert_ok(small_job(f->store, ID_A, 9, &resumed, &f->err), &f->err);
+    int fd = open(run_file(f, ID_A, "journal.1"), O_WRONLY | O_APPEND);
+    assert_int_equal(write(fd, "RTJ1 torn", 9), 9);
+    close(fd);
+    assert_ok(run_died(f->store, ID_A, "killed by signal 9", &f->err), &f->err);
+    assert_ok(store_stat(f->store, ID_A, &info, &f->err), &f->err);
+    assert_int_equal(info.state, RUN_PARTIAL);
+    assert_string_equal(info.failure, "killed by signal 9");
+    assert_ok(small_job(f->store, ID_A, 12, &resumed, &f->err), &f->err);
+    assert_int_equal(resumed, 8);
+    /* Nothing there, or all there: nothing to say. */
+    assert_ok(run_died(f->store, ID_A, "late", &f->err), &f->err);
+    assert_ok(run_died(f->store, ID_B, "never begun", &f->err), &f->err);
+    assert_ok(store_stat(f->store, ID_A, &info, &f->err), &f->err);
+    assert_int_equal(info.state, RUN_SEALED);
+}
+
 static void a_read_only_store_reads_and_says_why_it_cannot_write(void **state)
 {
     struct fix *f = *state;
@@ -565,6 +619,8 @@ int main(void)
         TEST(a_run_cut_or_changed_anywhere_never_crashes),
         TEST(runs_are_found_by_prefix_and_label),
         TEST(the_catalog_can_be_lost),
+        TEST(the_catalog_knows_what_a_run_refers_to),
+        TEST(a_run_keeps_what_its_process_died_of),
         TEST(a_read_only_store_reads_and_says_why_it_cannot_write),
         TEST(a_run_made_again_must_come_out_the_same),
         TEST(h5py_reads_a_run_and_its_references),
