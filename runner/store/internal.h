@@ -144,7 +144,7 @@ struct journal; /* open for appending */
 
 int journal_create(struct journal **out, const char *dir, int64_t generation,
                    struct err *err);
-/* The journal of a dead process, to say more at its end; what is torn there is cut off. */
+/* The journal of a dead process, to say more at its end; what is torn is cut off. */
 int journal_reopen(struct journal **out, const char *dir, int64_t generation,
                    struct err *err);
 void journal_close(struct journal *j);
