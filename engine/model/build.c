@@ -266,9 +266,25 @@ enum head_kind head_for_task(const struct task *task)
     static const enum head_kind head[] = {
         [TASK_CLASSES] = HEAD_CLASSES, [TASK_REGRESSION] = HEAD_REGRESSION,
         [TASK_SPAN] = HEAD_SPAN,       [TASK_CHOICE] = HEAD_CHOICE,
-        [TASK_MLM] = HEAD_MLM,
+        [TASK_MLM] = HEAD_MLM,         [TASK_LM] = HEAD_LM,
     };
     return head[task->kind];
+}
+
+int head_fit(enum head_kind *head, enum hf_arch arch, struct err *err)
+{
+    bool decoder = arch != HF_BERT;
+
+    if (!decoder && *head == HEAD_LM)
+        *head = HEAD_MLM;
+    else if (decoder && *head == HEAD_CHOICE)
+        *head = HEAD_LM;
+    if (decoder && *head != HEAD_NONE && *head != HEAD_LM)
+        return err_set(err, ERR_INPUT,
+                       "a %s model reads language models and choices; this task needs an "
+                       "encoder",
+                       hf_arch_names[arch]);
+    return 0;
 }
 
 int model_add_head(struct model *m, enum head_kind head, int64_t labels, struct err *err)

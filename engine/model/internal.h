@@ -13,6 +13,8 @@ int model_build(struct model **out, const struct hf_config *cfg, enum head_kind 
 int model_add_head(struct model *m, enum head_kind head, int64_t labels, struct err *err);
 
 bool head_has_pooler(enum head_kind head);
+/* The head with which an architecture does what *head is for: see head_for_task. */
+int head_fit(enum head_kind *head, enum hf_arch arch, struct err *err);
 const char *head_architecture(enum hf_arch arch, enum head_kind head);
 
 /* The equations: bert.c and decoder.c. Heads of BERT take its pooler's output, or rows of

@@ -43,9 +43,12 @@ int model_random(struct model **out, const struct hf_config *cfg, const char *vo
                  struct err *err)
 {
     struct model *m = NULL;
+    bool pooler;
 
-    if (model_build(&m, cfg, head, labels, head_has_pooler(head) || head == HEAD_NONE,
-                    err))
+    if (head_fit(&head, cfg->arch, err))
+        return -1;
+    pooler = head_has_pooler(head) || (head == HEAD_NONE && cfg->arch == HF_BERT);
+    if (model_build(&m, cfg, head, labels, pooler, err))
         return -1;
     if (vocab && tokenizer_wordpiece(&m->tok, vocab, vocab_len, "vocabulary",
                                      cfg->lower_case, err)) {
@@ -185,6 +188,10 @@ int model_load(struct model **out, const char *dir, enum head_kind head, int64_t
 
     if (hf_open(&f, dir, err))
         return -1;
+    if (head_fit(&head, hf_folder_config(f)->arch, err)) {
+        err_prefix(err, "%s", dir);
+        goto done;
+    }
     bool pooler = find_entry(f, HF_BERT, "bert.pooler.dense.weight") != NULL &&
                   head != HEAD_SPAN && head != HEAD_MLM;
     if (model_build(&m, hf_folder_config(f), head, labels, pooler, err) ||
@@ -225,6 +232,7 @@ static void drop_head(struct model *m)
     memset(&m->classifier, 0, sizeof m->classifier);
     memset(&m->mlm_dense, 0, sizeof m->mlm_dense);
     m->mlm_bias = NULL;
+    m->lm_head = NULL;
 }
 
 int model_set_head(struct model *m, enum head_kind head, int64_t labels, uint64_t seed,
@@ -232,6 +240,8 @@ int model_set_head(struct model *m, enum head_kind head, int64_t labels, uint64_
 {
     int64_t before;
 
+    if (head_fit(&head, m->cfg.arch, err))
+        return -1;
     if (m->head == head && (head != HEAD_CLASSES || m->cfg.labels == labels))
         return 0;
     drop_head(m);

@@ -97,6 +97,28 @@ static int batching_init(struct batching *b, const struct dataset *data,
     return 0;
 }
 
+static int64_t width_of(const struct dataset *d)
+{
+    int64_t most = 1;
+
+    switch (d->task->kind) {
+    case TASK_CLASSES:
+        return d->task->labels;
+    case TASK_SPAN:
+        return 2;
+    case TASK_CHOICE: /* of the example that has the most */
+        for (int64_t i = 0; i < d->n; i++)
+            most = d->first[i + 1] - d->first[i] > most ? d->first[i + 1] - d->first[i]
+                                                        : most;
+        return most;
+    case TASK_REGRESSION:
+    case TASK_MLM:
+    case TASK_LM:
+        break;
+    }
+    return 1;
+}
+
 static struct predictions *new_predictions(const struct dataset *data, struct err *err)
 {
     struct predictions *p = mem_new(1, sizeof *p, err);
@@ -110,14 +132,15 @@ static struct predictions *new_predictions(const struct dataset *data, struct er
     p->arena = arena_new(err);
     if (!p->arena)
         goto fail;
-    p->width = data->task->kind == TASK_CLASSES ? data->task->labels
-               : data->task->kind == TASK_SPAN  ? 2
-               : data->task->kind == TASK_CHOICE
-                   ? (n ? data->first[1] - data->first[0] : 1)
-                   : 1;
-    p->logits = arena_zalloc(p->arena, n * p->width * (int64_t)sizeof(float));
+    p->width = width_of(data);
+    if (data->task->kind == TASK_LM)
+        p->tokens = arena_zalloc(p->arena, n * (int64_t)sizeof *p->tokens);
+    else
+        p->logits = arena_zalloc(p->arena, n * p->width * (int64_t)sizeof(float));
     p->score = arena_zalloc(p->arena, n * (int64_t)sizeof(double));
-    if (data->task->kind != TASK_SPAN && data->task->kind != TASK_MLM)
+    p->likelihood = data->causal && data->task->kind == TASK_CHOICE;
+    if (data->task->kind != TASK_SPAN && data->task->kind != TASK_MLM &&
+        data->task->kind != TASK_LM)
         p->prob = arena_zalloc(p->arena, n * p->width * (int64_t)sizeof(double));
     if (data->task->kind == TASK_CLASSES || data->task->kind == TASK_CHOICE)
         p->pred = arena_zalloc(p->arena, n * (int64_t)sizeof(int32_t));
@@ -136,22 +159,24 @@ fail:
 
 /* ---- taking a batch's results ---- */
 
-/* Softmax in double, and the loss -log p[label]. */
-static void take_classes(struct predictor *pr, int64_t i, const float *logits,
+/* Softmax over n classes in double, and the loss -log p[label]. */
+static void take_classes(struct predictor *pr, int64_t i, const float *logits, int64_t n,
                          int32_t label)
 {
     struct predictions *p = pr->out;
     int64_t k = p->width, best = 0;
     double sum = 0, max = (double)logits[0];
 
-    for (int64_t c = 1; c < k; c++)
+    for (int64_t c = 1; c < n; c++)
         if ((double)logits[c] > max) {
             max = (double)logits[c];
             best = c;
         }
-    for (int64_t c = 0; c < k; c++)
+    for (int64_t c = 0; c < n; c++)
         sum += exp((double)logits[c] - max);
-    for (int64_t c = 0; c < k; c++) {
+    for (int64_t c = n; c < k; c++)
+        p->logits[i * k + c] = -INFINITY;
+    for (int64_t c = 0; c < n; c++) {
         p->logits[i * k + c] = logits[c];
         p->prob[i * k + c] = exp((double)logits[c] - max) / sum;
     }
@@ -196,8 +221,8 @@ static void take_span(struct predictor *pr, int64_t i, const struct sequence *s,
     }
 }
 
-/* Of a masked LM: the mean loss of the example's hidden tokens. Rows of an example are
- * neighbours. */
+/* Of language models: the mean loss of the example's tokens that are told. Rows of an
+ * example are neighbours. */
 static void take_hidden(struct predictor *pr, const struct batch *b,
                         const struct tensor *each)
 {
@@ -210,7 +235,31 @@ static void take_hidden(struct predictor *pr, const struct batch *b,
         for (; m < b->n_mlm && b->row_example[b->mlm_row[m]] == number; m++)
             sum += tensor_get(each, m);
         pr->out->score[i] = m > from ? sum / (double)(m - from) : (double)NAN;
+        if (pr->out->tokens)
+            pr->out->tokens[i] = m - from;
     }
+}
+
+/* Of choices that a decoder read: the sum of each one's tokens' log-likelihoods. */
+static int take_likelihoods(struct predictor *pr, const struct batch *b,
+                            const struct tensor *each, struct err *err)
+{
+    float *sum = arena_alloc(pr->arena, (pr->out->width + 1) * (int64_t)sizeof *sum);
+    int64_t m = 0, s = 0;
+
+    if (!sum)
+        return arena_failed(pr->arena, err);
+    for (int64_t e = 0; e < b->n_examples; e++) {
+        int64_t i = b->example[e], n = pr->data->first[i + 1] - pr->data->first[i];
+        for (int64_t c = 0; c < n; c++, s++) {
+            double nats = 0;
+            for (; m < b->n_mlm && b->mlm_row[m] < b->offset[s + 1]; m++)
+                nats += tensor_get(each, m);
+            sum[c] = (float)-nats;
+        }
+        take_classes(pr, i, sum, n, b->label[e]);
+    }
+    return 0;
 }
 
 static void take(struct predictor *pr, const struct batch *b, const struct tensor *logits,
@@ -223,11 +272,11 @@ static void take(struct predictor *pr, const struct batch *b, const struct tenso
     for (int64_t e = 0; e < b->n_examples; e++) {
         int64_t i = b->example[e];
         if (d->task->kind == TASK_CLASSES || d->task->kind == TASK_CHOICE)
-            take_classes(pr, i, v + e * w, b->label[e]);
+            take_classes(pr, i, v + e * w, w, b->label[e]);
         else if (d->task->kind == TASK_REGRESSION)
             take_value(pr, i, v[e], b->value[e]);
     }
-    if (d->task->kind == TASK_MLM && each)
+    if ((d->task->kind == TASK_MLM || d->task->kind == TASK_LM) && each)
         take_hidden(pr, b, each);
     for (int64_t s = 0; d->task->kind == TASK_SPAN && s < b->n_seq; s++) {
         const struct sequence *seq = &d->seq[b->seq[s]];
@@ -254,10 +303,13 @@ static int run_batch(struct predictor *pr, const int64_t *pick, int64_t n,
     pass.start = pr->start;
     pass.first_block = pr->first_block;
     out = model_forward(&pass);
-    if (kind == TASK_SPAN || kind == TASK_MLM)
+    if (kind == TASK_SPAN || kind == TASK_MLM || pr->model->head == HEAD_LM ||
+        kind == TASK_LM)
         model_loss(&pass, &out, &each);
     if (tape_failed(pr->tape, err))
         return -1;
+    if (pr->out->likelihood)
+        return take_likelihoods(pr, &batch, each, err);
     take(pr, &batch, out.logits, each);
     return arena_failed(pr->out->arena, err);
 }
@@ -269,8 +321,8 @@ static void mean_loss(struct predictions *p)
 
     for (int64_t i = 0; i < p->n; i++)
         if (!isnan(p->score[i])) {
-            sum += p->score[i];
-            n++;
+            sum += p->tokens ? p->score[i] * (double)p->tokens[i] : p->score[i];
+            n += p->tokens ? p->tokens[i] : 1;
         }
     p->loss = n ? sum / (double)n : (double)NAN;
 }

@@ -239,15 +239,30 @@ static void hide_some(struct batch *b, const struct dataset *data, int64_t k)
         hide(b, data, row, &rng);
 }
 
-static int hide_tokens(struct batch *b, const struct dataset *data, struct arena *arena,
-                       struct err *err)
+/* The tokens that follow those of the k-th sequence. */
+static void ask_next(struct batch *b, const struct dataset *data, int64_t k)
+{
+    const struct sequence *s = &data->seq[b->seq[k]];
+
+    for (int32_t i = s->score_from; i < s->score_to; i++) {
+        b->mlm_row[b->n_mlm] = b->offset[k] + i;
+        b->mlm_label[b->n_mlm++] = s->target[i];
+    }
+}
+
+static int ask_tokens(struct batch *b, const struct dataset *data, struct arena *arena,
+                      struct err *err)
 {
     b->mlm_row = arena_alloc(arena, b->n_tok * (int64_t)sizeof *b->mlm_row);
     b->mlm_label = arena_alloc(arena, b->n_tok * (int64_t)sizeof *b->mlm_label);
     if (arena_failed(arena, err))
         return -1;
-    for (int64_t k = 0; k < b->n_seq; k++)
-        hide_some(b, data, k);
+    for (int64_t k = 0; k < b->n_seq; k++) {
+        if (data->causal)
+            ask_next(b, data, k);
+        else
+            hide_some(b, data, k);
+    }
     return 0;
 }
 
@@ -277,5 +292,7 @@ int batch_fill(struct batch *batch, const struct dataset *data, const int64_t *p
         for (int64_t j = data->first[pick[i]]; j < data->first[pick[i] + 1]; j++, k++)
             row = put_sequence(batch, data, j, k, row);
     }
-    return data->task->kind == TASK_MLM ? hide_tokens(batch, data, arena, err) : 0;
+    if (data->causal || data->task->kind == TASK_MLM || data->task->kind == TASK_LM)
+        return ask_tokens(batch, data, arena, err);
+    return 0;
 }

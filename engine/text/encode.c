@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "pack.h"
 #include "retort/rng.h"
 
 enum { MAX_LEN_LEAST = 8, MAX_LEN_MOST = 1 << 20 };
@@ -15,6 +16,7 @@ enum { MAX_LEN_LEAST = 8, MAX_LEN_MOST = 1 << 20 };
 struct encoder {
     struct dataset *data;
     const struct tokenizer *tok;
+    const struct encoding *how;
     int64_t stride;
     int64_t capacity; /* of data->seq */
     struct tokens a, b;
@@ -291,6 +293,7 @@ static int encode_example(struct encoder *e, struct err *err)
     case TASK_CLASSES:
     case TASK_REGRESSION:
     case TASK_MLM:
+    case TASK_LM:
         break;
     }
     return encode_plain(e, err);
@@ -317,6 +320,8 @@ static int encode_all(struct encoder *e, struct err *err)
     struct dataset *data = e->data;
 
     data->arena = arena_new(err);
+    if (data->task->kind == TASK_LM)
+        return data->arena ? pack_documents(data, e->tok, e->how, err) : -1;
     data->first = mem_new(data->n + 1, sizeof *data->first, err);
     data->index = mem_new(data->n, sizeof *data->index, err);
     if (!data->arena || !data->first || !data->index)
@@ -339,8 +344,18 @@ int dataset_encode(struct dataset **out, const struct task *task, struct example
                    const char *split, const struct tokenizer *tok, int64_t max_len,
                    int64_t stride, struct err *err)
 {
+    struct encoding how = {
+        .max_len = max_len, .stride = stride, .causal = task->kind == TASK_LM};
+
+    return dataset_encode_as(out, task, raw, split, tok, &how, err);
+}
+
+int dataset_encode_as(struct dataset **out, const struct task *task, struct examples *raw,
+                      const char *split, const struct tokenizer *tok,
+                      const struct encoding *how, struct err *err)
+{
     struct dataset *data = mem_new(1, sizeof *data, err);
-    struct encoder e = {.data = data, .tok = tok, .stride = stride};
+    struct encoder e = {.data = data, .tok = tok, .how = how, .stride = how->stride};
     int rc = -1;
 
     if (!data) {
@@ -350,7 +365,9 @@ int dataset_encode(struct dataset **out, const struct task *task, struct example
     data->task = task;
     data->raw = raw;
     data->n = raw->n;
-    data->max_len = max_len;
+    data->max_len = how->max_len;
+    data->causal = how->causal;
+    data->windows = how->windows;
     data->special = tokenizer_special(tok);
     data->n_vocab = tokenizer_size(tok);
     int len = snprintf(data->name, sizeof data->name, "%s/%s", task->name, split);
@@ -359,7 +376,7 @@ int dataset_encode(struct dataset **out, const struct task *task, struct example
                 split, (int)sizeof data->name - 1);
         goto done;
     }
-    if (check_sizes(task, raw->n, max_len, stride, err))
+    if (check_sizes(task, raw->n, how->max_len, how->stride, err))
         goto done;
     if (encode_all(&e, err)) {
         err_prefix(err, "%s", data->name);

@@ -49,6 +49,7 @@ static bool is_labelled(const struct dataset *d, int64_t i)
     case TASK_SPAN:
         return d->seq[d->first[i]].start >= 0;
     case TASK_MLM:
+    case TASK_LM:
         return true;
     }
     BUG("task kind %d", (int)d->task->kind);

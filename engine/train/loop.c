@@ -277,6 +277,8 @@ static int evaluate(struct loop *lp)
         return -1;
     for (int64_t i = 0; lp->dev->task->metrics[i]; i++) {
         const struct metric *each = lp->dev->task->metrics[i];
+        if (!metric_suits(each, p))
+            continue;
         stage_metric(st, arena_printf(st->arena, "eval/%s/%s", lp->dev->name, each->name),
                      lp->at.step, stage_score(st, each, p));
     }
@@ -344,6 +346,11 @@ int train_loop(struct stage *st, struct model *model, const struct dataset *data
         return -1;
     if (!data || data->n == 0)
         return stage_fail(st, ERR_INPUT, "there are no examples to train on");
+    if (data->causal && data->task->kind == TASK_CHOICE)
+        return stage_fail(st, ERR_INPUT,
+                          "%s: a decoder scores choices by the likelihood of their text; "
+                          "it learns from texts (a task of language modelling)",
+                          data->name);
     stage_need_labels(st, data);
     if (stage_failed(st) || start(&lp))
         goto done;

@@ -128,7 +128,16 @@ static void tell_data(struct stage *st, const struct task *task,
 struct dataset *stage_data(struct stage *st, const struct model *model, const char *split,
                            int64_t max_len, int64_t doc_stride)
 {
+    struct encoding how = {.max_len = max_len, .stride = doc_stride};
+
+    return stage_encode(st, model, split, &how);
+}
+
+struct dataset *stage_encode(struct stage *st, const struct model *model,
+                             const char *split, const struct encoding *wanted)
+{
     const struct task *task = stage_task(st);
+    struct encoding how = *wanted;
     struct examples *raw = NULL;
     struct dataset *data = NULL;
     struct split part;
@@ -137,15 +146,16 @@ struct dataset *stage_data(struct stage *st, const struct model *model, const ch
         return NULL;
     if (!model->tok) {
         stage_fail(st, ERR_INPUT,
-                   "the model has no vocab.txt: text cannot be read into it");
+                   "the model has no tokenizer: text cannot be read into it");
         return NULL;
     }
     if (split_parse(&part, split, &st->err))
         return NULL;
-    if (max_len > model->cfg.positions)
-        max_len = model->cfg.positions;
-    if (doc_stride > max_len / 2) /* windows must get on */
-        doc_stride = max_len / 2;
+    how.causal = model->cfg.arch != HF_BERT;
+    if (how.max_len > model->cfg.positions)
+        how.max_len = model->cfg.positions;
+    if (how.stride > how.max_len / 2) /* windows must get on */
+        how.stride = how.max_len / 2;
     if (st->load(st, task, part.name, &raw, &st->err))
         return NULL;
     if (part.from >= raw->n && part.slice) {
@@ -156,8 +166,7 @@ struct dataset *stage_data(struct stage *st, const struct model *model, const ch
         return NULL;
     }
     tell_data(st, task, &part, raw);
-    if (dataset_encode(&data, task, raw, part.name, model->tok, max_len, doc_stride,
-                       &st->err))
+    if (dataset_encode_as(&data, task, raw, part.name, model->tok, &how, &st->err))
         return NULL;
     if (part.slice && dataset_slice(&data, part.from,
                                     part.to < data->n ? part.to : data->n, &st->err)) {
@@ -273,7 +282,8 @@ static bool labels_known(const struct dataset *d)
         if (d->task->kind == TASK_REGRESSION ? !isnan(ex->value) : ex->label >= 0)
             return true;
     }
-    return d->n == 0 || d->task->kind == TASK_SPAN || d->task->kind == TASK_MLM;
+    return d->n == 0 || d->task->kind == TASK_SPAN || d->task->kind == TASK_MLM ||
+           d->task->kind == TASK_LM;
 }
 
 static void record_metrics(struct stage *st, const struct predictions *p, int64_t step)
@@ -282,10 +292,35 @@ static void record_metrics(struct stage *st, const struct predictions *p, int64_
     struct arena *a = st->arena;
 
     for (int64_t i = 0; d->task->metrics[i]; i++)
-        stage_metric(st,
-                     arena_printf(a, "eval/%s/%s", d->name, d->task->metrics[i]->name),
-                     step, stage_score(st, d->task->metrics[i], p));
+        if (metric_suits(d->task->metrics[i], p))
+            stage_metric(
+                st, arena_printf(a, "eval/%s/%s", d->name, d->task->metrics[i]->name),
+                step, stage_score(st, d->task->metrics[i], p));
     stage_metric(st, arena_printf(a, "eval/%s/loss", d->name), step, p->loss);
+}
+
+/* What each context of a language model was scored on. */
+static void record_counts(struct stage *st, const struct predictions *p, const char *base)
+{
+    const struct dataset *d = p->data;
+    struct arena *a = st->arena;
+    int64_t *words = arena_alloc(a, p->n * (int64_t)sizeof *words);
+    int64_t *bytes = arena_alloc(a, p->n * (int64_t)sizeof *bytes);
+    struct array v = {DT_I64, SHAPE(p->n), p->tokens, {"example"}};
+
+    if (arena_failed(a, &st->err))
+        return;
+    stage_array(st, arena_printf(a, "%s/tokens", base), &v);
+    for (int64_t i = 0; i < p->n; i++) {
+        words[i] = d->seq[d->first[i]].words;
+        bytes[i] = d->seq[d->first[i]].bytes;
+    }
+    if (!d->causal) /* which words were hidden is not counted */
+        return;
+    v.data = words;
+    stage_array(st, arena_printf(a, "%s/words", base), &v);
+    v.data = bytes;
+    stage_array(st, arena_printf(a, "%s/bytes", base), &v);
 }
 
 void stage_predictions(struct stage *st, const struct predictions *p, int64_t step)
@@ -306,15 +341,18 @@ void stage_predictions(struct stage *st, const struct predictions *p, int64_t st
     }
     st->rec.text(st->rec.ctx, RECORD_RESULT, arena_printf(a, "%s/example_id", base), ids,
                  p->n, &st->err);
-    if (d->task->kind != TASK_SPAN && known)
+    if (d->task->kind != TASK_SPAN && d->task->kind != TASK_LM && known)
         stage_doubles(st, arena_printf(a, "%s/label", base), label, p->n, 0, "example",
                       NULL);
     if (p->pred) {
         struct array pred = {DT_I32, SHAPE(p->n), p->pred, {"example"}};
         stage_array(st, arena_printf(a, "%s/pred", base), &pred);
     }
-    stage_floats(st, arena_printf(a, "%s/logits", base), p->logits, p->n, p->width,
-                 "example", "class");
+    if (p->logits)
+        stage_floats(st, arena_printf(a, "%s/logits", base), p->logits, p->n, p->width,
+                     "example", "class");
+    if (p->tokens)
+        record_counts(st, p, base);
     if (p->prob)
         stage_doubles(st, arena_printf(a, "%s/prob", base), p->prob, p->n, p->width,
                       "example", "class");
@@ -491,7 +529,7 @@ int artifact_model(struct model **out, struct artifact *a, struct err *err)
         a->array(a->ctx, "/model/head", &kind, err))
         goto done;
     int32_t head = kind.dtype == DT_I32 ? *(const int32_t *)kind.data : -1;
-    if (head < HEAD_NONE || head > HEAD_MLM) {
+    if (head < HEAD_NONE || head > HEAD_LM) {
         err_set(err, ERR_INPUT, "run %.10s: /model/head is no kind of head", a->run_id);
         goto done;
     }

@@ -1,4 +1,5 @@
-/* Tasks that a user declares: a table with its columns and labels. */
+/* Tasks that a user declares: a table with its columns and labels, or texts. */
+#include "lm.h"
 #include "table.h"
 
 #include <stdlib.h>
@@ -14,9 +15,10 @@ static int check(const struct task_decl *d, struct err *err)
         return err_set(err, ERR_INPUT, "a task needs a name, such as \"my/intents\"");
     if (task_find(name))
         return err_set(err, ERR_INPUT, "task %s is built in; choose another name", name);
-    if (d->kind != TASK_CLASSES && d->kind != TASK_REGRESSION && d->kind != TASK_MLM)
+    if (d->kind != TASK_CLASSES && d->kind != TASK_REGRESSION && d->kind != TASK_MLM &&
+        d->kind != TASK_LM)
         return err_set(err, ERR_INPUT,
-                       "task %s: a table can hold classes, regression or mlm", name);
+                       "task %s: files can hold classes, regression, mlm or text", name);
     if (d->kind == TASK_CLASSES && d->n_labels < 2)
         return err_set(err, ERR_INPUT,
                        "task %s has %lld label%s; classes need at least 2", name,
@@ -24,7 +26,10 @@ static int check(const struct task_decl *d, struct err *err)
     if (d->n_files < 1)
         return err_set(err, ERR_INPUT, "task %s names no files; give at least one split",
                        name);
-    if (!d->columns.a)
+    if (d->separator && !*d->separator)
+        return err_set(err, ERR_INPUT, "task %s: the separator of documents is empty",
+                       name);
+    if (!d->columns.a && d->kind != TASK_LM)
         return err_set(err, ERR_INPUT, "task %s: the column of the text (a) is missing",
                        name);
     for (int64_t i = 0; i < d->n_labels; i++)
@@ -34,7 +39,8 @@ static int check(const struct task_decl *d, struct err *err)
                                name, d->label_names[i]);
     for (int64_t i = 0; i < d->n_files; i++)
         for (int64_t j = 0; j < i; j++)
-            if (!strcmp(d->files[i].split, d->files[j].split))
+            if (!strcmp(d->files[i].split, d->files[j].split) &&
+                (d->kind != TASK_LM || strcmp(d->files[i].split, d->files[i - 1].split)))
                 return err_set(err, ERR_INPUT, "task %s: split \"%s\" is named twice",
                                name, d->files[i].split);
     return 0;
@@ -46,7 +52,11 @@ static bool suits(const char *metric, const struct task_decl *d)
     bool number = !strcmp(metric, "pearson") || !strcmp(metric, "spearman");
     if (!strcmp(metric, "loss"))
         return true;
+    if (d->kind == TASK_LM)
+        return strstr(metric, "perplexity") || !strcmp(metric, "bits_per_byte");
     if (!strcmp(metric, "exact_match") || d->kind == TASK_MLM)
+        return false;
+    if (strstr(metric, "perplexity") || !strcmp(metric, "bits_per_byte"))
         return false;
     if (!strcmp(metric, "f1"))
         return d->kind == TASK_CLASSES && d->n_labels == 2;
@@ -79,10 +89,12 @@ static int no_metric(const struct task_decl *d, const char *name, struct err *er
 static int add_metrics(struct task *t, const struct task_decl *d, struct arena *arena,
                        struct err *err)
 {
-    static const char *const usual[][3] = {
+    static const char *const usual[][6] = {
         [TASK_CLASSES] = {"accuracy", NULL},
         [TASK_REGRESSION] = {"pearson", "spearman", NULL},
         [TASK_MLM] = {"loss", NULL},
+        [TASK_LM] = {"perplexity", "word_perplexity", "byte_perplexity", "bits_per_byte",
+                     "hf_perplexity", NULL},
     };
     const char *const *names = d->metrics ? d->metrics : usual[d->kind];
     const struct metric **list;
@@ -155,6 +167,52 @@ static int add_table(struct task *t, const struct task_decl *d, struct arena *ar
     return 0;
 }
 
+/* The files of one split, from file `from` on; *n of them. */
+static const char *const *text_files(const struct task_decl *d, int64_t from, int64_t *n,
+                                     struct arena *arena, struct err *err)
+{
+    const char **list = arena_zalloc(arena, (d->n_files + 1) * (int64_t)sizeof *list);
+
+    for (*n = 0; list && from + *n < d->n_files &&
+                 !strcmp(d->files[from + *n].split, d->files[from].split);
+         ++*n) {
+        char *path = path_join(d->dir ? d->dir : "", d->files[from + *n].path, err);
+        if (!path)
+            return NULL;
+        list[*n] = arena_strdup(arena, path);
+        free(path);
+    }
+    return list;
+}
+
+static int add_corpus(struct task *t, const struct task_decl *d, struct arena *arena,
+                      struct err *err)
+{
+    struct corpus *c = arena_zalloc(arena, (int64_t)sizeof *c);
+    struct corpus_split *s = arena_zalloc(arena, (d->n_files + 1) * (int64_t)sizeof *s);
+    const char **names = arena_zalloc(arena, (d->n_files + 1) * (int64_t)sizeof *names);
+    int64_t n = 0, used;
+
+    if (!c || !s || !names)
+        return arena_failed(arena, err);
+    for (int64_t i = 0; i < d->n_files; i += used, n++) {
+        s[n].files = text_files(d, i, &used, arena, err);
+        if (!s[n].files)
+            return arena_failed(arena, err), -1;
+        s[n].name = names[n] = copy(arena, d->files[i].split);
+    }
+    *c = (struct corpus){.splits = s,
+                         .separator = copy(arena, d->separator),
+                         .member = copy(arena, d->columns.a ? d->columns.a : "text"),
+                         .format = d->format};
+    t->config = c;
+    t->splits = names;
+    t->every_file = true;
+    t->files = corpus_files;
+    t->load = corpus_load;
+    return 0;
+}
+
 int task_declare(struct task **out, const struct task_decl *d, struct arena *arena,
                  struct err *err)
 {
@@ -170,14 +228,16 @@ int task_declare(struct task **out, const struct task_decl *d, struct arena *are
         .kind = d->kind,
         .labels = d->kind == TASK_CLASSES ? d->n_labels : 1,
         .version = 1,
-        .max_len = d->max_len > 0 ? d->max_len : 128,
+        .max_len = d->max_len > 0       ? d->max_len
+                   : d->kind == TASK_LM ? 512
+                                        : 128,
         .files = table_files,
         .load = textfile_load,
     };
     if (d->kind == TASK_CLASSES)
         t->label_names = copy_names(arena, d->label_names, d->n_labels);
-    if (add_table(t, d, arena, err) || add_metrics(t, d, arena, err) ||
-        arena_failed(arena, err))
+    if ((d->kind == TASK_LM ? add_corpus : add_table)(t, d, arena, err) ||
+        add_metrics(t, d, arena, err) || arena_failed(arena, err))
         return -1;
     *out = t;
     return 0;

@@ -24,6 +24,8 @@ struct table {
 
 /* task.files and task.load of such a task. */
 const char *const *table_files(const struct task *task, const char *split);
+/* All of it is text: UTF-8 without zero bytes; else an error with line and field. */
+int textfile_check(const char *path, const char *text, int64_t len, struct err *err);
 int textfile_load(const struct task *task, const struct task_source *src,
                   struct examples *out, struct err *err);
 

@@ -342,8 +342,7 @@ static bool has_suffix(const char *s, const char *suffix)
     return n >= k && !strcmp(s + n - k, suffix);
 }
 
-/* All of it is text: UTF-8 without zero bytes. */
-static int check_bytes(struct reader *r, const char *text, int64_t len)
+int textfile_check(const char *path, const char *text, int64_t len, struct err *err)
 {
     const char *zero = memchr(text, 0, (size_t)len);
     int64_t bad = utf8_invalid(text, zero ? zero - text : len), line = 1, field = 1;
@@ -356,19 +355,19 @@ static int check_bytes(struct reader *r, const char *text, int64_t len)
         line += text[i] == '\n';
     }
     if (!text[bad])
-        return err_set(r->err, ERR_INPUT, "%s:%lld:%lld: a zero byte; text has none",
-                       r->path, (long long)line, (long long)field);
-    return err_set(r->err, ERR_INPUT,
+        return err_set(err, ERR_INPUT, "%s:%lld:%lld: a zero byte; text has none", path,
+                       (long long)line, (long long)field);
+    return err_set(err, ERR_INPUT,
                    "%s:%lld:%lld: byte 0x%02x is not UTF-8; convert the file (iconv -t "
                    "UTF-8)",
-                   r->path, (long long)line, (long long)field,
+                   path, (long long)line, (long long)field,
                    (unsigned)(unsigned char)text[bad]);
 }
 
 static int read_text(struct reader *r, char *text, int64_t len, bool jsonl)
 {
     char *line = text;
-    if (check_bytes(r, text, len))
+    if (textfile_check(r->path, text, len, r->err))
         return -1;
     if (!strncmp(line, "\xef\xbb\xbf", 3))
         line += 3;

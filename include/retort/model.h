@@ -54,7 +54,7 @@ enum head_kind {
     HEAD_SPAN,   /* linear (C -> 2) on every token */
     HEAD_CHOICE, /* pooler, dropout, linear (C -> 1) */
     HEAD_MLM,    /* dense, gelu, layernorm, tied decoder */
-    HEAD_LM,     /* the next token, of a decoder */
+    HEAD_LM,     /* the next token, of a decoder: linear (C -> V), often the embeddings */
 };
 
 struct model {
@@ -79,7 +79,8 @@ struct model {
     struct param *mlm_bias;
 };
 
-/* Head that a task needs. */
+/* Head that a task needs. Loading and model_set_head go by the architecture too: encoders
+ * read language models by HEAD_MLM, decoders score choices by HEAD_LM. */
 enum head_kind head_for_task(const struct task *task);
 
 /*

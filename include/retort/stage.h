@@ -140,6 +140,10 @@ const struct task *stage_task(struct stage *st);
  * stage frees it. */
 struct dataset *stage_data(struct stage *st, const struct model *model, const char *split,
                            int64_t max_len, int64_t doc_stride);
+/* The same, text made into sequences as `how` says; what it is for (causal) and the limit
+ * of its length come from the model. */
+struct dataset *stage_encode(struct stage *st, const struct model *model,
+                             const char *split, const struct encoding *how);
 /* Fails the stage unless every answer of the data is told: for what has a loss. */
 void stage_need_labels(struct stage *st, const struct dataset *data);
 struct tape *stage_tape(struct stage *st, enum dtype compute); /* the stage frees it */

@@ -20,6 +20,8 @@ enum task_kind {
     TASK_SPAN, /* a question (text a), a context (text b), an answer inside it or none */
     TASK_CHOICE, /* a question (text a), n candidates */
     TASK_MLM,    /* text; some tokens are hidden and to be told */
+    TASK_LM, /* documents of text (a); each next token is to be told: "language models"
+                below */
 };
 
 struct answer {
@@ -35,6 +37,9 @@ struct example {
     double value;      /* regression; NaN: not known */
     const char **choices;
     int64_t n_choices;
+    /* What a decoder reads for choice c: prompts[c], then a space and endings[c], whose
+     * likelihood is its score. NULL: "a b" (or a alone) and the choices. */
+    const char **prompts, **endings;
     struct answer *answers; /* spans; none and answerable false: no answer */
     int64_t n_answers;
     bool answerable;
@@ -65,7 +70,15 @@ struct metric {
     int64_t version;
     /* 0 and *out; -1 with err if it is not defined on such predictions. */
     int (*compute)(double *out, const struct predictions *p, struct err *err);
+    /* A metric that some models' predictions have and others' have not: false where it is
+     * to be left out. NULL: always there. */
+    bool (*suits)(const struct predictions *p);
 };
+
+static inline bool metric_suits(const struct metric *m, const struct predictions *p)
+{
+    return !m->suits || m->suits(p);
+}
 
 /* What load is asked for. */
 struct task_source {
@@ -89,6 +102,7 @@ struct task {
     /* Reads a split. An error names file, line and field. */
     int (*load)(const struct task *task, const struct task_source *src,
                 struct examples *out, struct err *err);
+    bool every_file; /* a split is all the files of `files`, in that order */
     /* A line of GLUE's submission file for predictions; NULL if there is none. */
     const char *submission; /* file name, "MRPC.tsv" */
     const char *vocab;      /* generated tasks: text of their vocab.txt; else NULL */
@@ -125,12 +139,15 @@ struct task_file {
 
 struct task_decl {
     const char *name, *summary; /* "my/intents"; summary may be NULL */
-    enum task_kind kind;        /* TASK_CLASSES, TASK_REGRESSION or TASK_MLM */
+    enum task_kind kind;        /* TASK_CLASSES, TASK_REGRESSION, TASK_MLM or TASK_LM */
     const char *dir;            /* paths are relative to it; NULL: as they are */
+    /* TASK_LM: a split may have several, neighbours here; they are read one after another.
+     * Not a table but texts, or JSON with the text in columns.a ("text" if NULL). */
     const struct task_file *files;
     int64_t n_files;
     enum task_format format;
     struct task_columns columns;
+    const char *separator;          /* TASK_LM: between documents; NULL: a file is one */
     const char *const *label_names; /* n_labels of them; TASK_CLASSES */
     int64_t n_labels;
     const char *const
@@ -159,6 +176,22 @@ struct sequence {
     int32_t context; /* span: position of the context's first token */
     int32_t *from, *to; /* span: bytes of the context for each token, -1 outside of it */
     bool *best; /* span: this window holds the most context around the token; or NULL */
+    /* Language models, and choices read by a decoder: target[i] is the token that follows
+     * token i. Those of score_from <= i < score_to count. */
+    const int32_t *target;
+    int32_t score_from, score_to;
+    int64_t words, bytes; /* of text that the counted targets spell */
+};
+
+/* Of TASK_LM: how a stream of tokens is cut, see "language models" below. */
+enum lm_windows {
+    /* Tokens k * step and on; targets follow them, those that no window before had count:
+     * each token once. */
+    LM_WINDOWS_ALL,
+    /* As the loop of Hugging Face's guide: targets lie inside the window. With step =
+     * max_len the first token of each window is not told; with a smaller one that of the
+     * first window alone. */
+    LM_WINDOWS_INSIDE,
 };
 
 /* An encoded split. Examples are in the file's order, or in the slice's: raw->v[i],
@@ -180,9 +213,58 @@ struct dataset {
     int64_t n_cut; /* sequences that were cut at max_len */
     struct special_ids special;
     int64_t n_vocab; /* tokens of the tokenizer */
+    bool causal;     /* sequences have targets */
+    enum lm_windows windows;
 };
 
-/* Pairs are cut longest first, as the reference does; spans get windows with `stride`
+/*
+ * Language models. A dataset of TASK_LM is made of contexts, not of documents:
+ *
+ *   joined    Documents stand one after another in the file's order as one stream of
+ *             tokens, each with the beginning token before it: the tokenizer's bos, else
+ *             its eos (GPT-2's <|endoftext|>), else [CLS]; none if it has none.
+ *   cut       Context k holds the tokens k * max_len and on of the stream, max_len of
+ *             them, the last one fewer. Its targets are the tokens that follow each of
+ *             them, so the last target is the first token of the next context: every
+ *             token of the stream is told once but the very first, a beginning token.
+ *   borders   As GPT-2 was pretrained: a context takes no notice of documents. Positions
+ *             count from its start, attention looks across borders inside it, the
+ *             beginning tokens are targets too (so that a model learns where texts end).
+ *   example   One context: what orders, slices, batches and streams of dropout count, and
+ *             what predictions speak of. raw->v[i] is it too: its id is its number, its
+ *             text is empty.
+ *
+ * Bytes and words (runs of what is no white space) belong to the token in which they
+ * begin; those of beginning tokens are none.
+ *
+ * An encoder reads the same stream by masked language modelling (HEAD_MLM): contexts
+ * [CLS] ... [SEP] of max_len tokens, documents joined by [SEP], hidden tokens as in
+ * TASK_MLM.
+ */
+
+/* How text becomes sequences. Zeros but for max_len: an encoder's. */
+struct encoding {
+    int64_t max_len;
+    int64_t stride; /* spans: overlap of the windows of a long context */
+    bool causal;    /* for a decoder: next tokens are told, not hidden ones; a choice's
+                          sequence is [begin] prompt ending, its targets the ending's */
+    int64_t step;   /* TASK_LM: from a window to the next; 0: max_len, no overlap */
+    enum lm_windows windows;
+    enum {
+        BEGIN_AUTO,
+        BEGIN_YES,
+        BEGIN_NO
+    } begin;    /* beginning tokens; auto: TASK_LM
+                          yes, choices not (as lm-eval), unless there is no prompt */
+    bool apart; /* TASK_LM: windows end with their document, each is told from its own
+                   beginning token, which is no target */
+};
+int dataset_encode_as(struct dataset **out, const struct task *task, struct examples *raw,
+                      const char *split, const struct tokenizer *tok,
+                      const struct encoding *how, struct err *err);
+
+/* dataset_encode_as for an encoder, TASK_LM: for a decoder, with contexts as above. Pairs
+ * are cut longest first, as the reference does; spans get windows with `stride`
  * tokens of overlap (a question that leaves too little room for them is cut). A choice's
  * second text is "b choice" where the example has a b. Takes over `raw`, also on failure.
  */
@@ -220,7 +302,8 @@ struct batch {
     int32_t *start, *end;         /* (B) */
     int64_t *seq;                 /* (B) index into dataset->seq */
     int64_t *example;             /* (n_examples) index into the dataset */
-    int32_t *mlm_row, *mlm_label; /* (n_mlm) rows that were hidden, and what they were */
+    int32_t *mlm_row, *mlm_label; /* (n_mlm) rows that were hidden, and what they were;
+                                   * causal: rows with a target that counts, and it */
     int64_t n_mlm;
 };
 
@@ -249,8 +332,10 @@ struct predictions {
         *prob; /* (n, width): softmax in double; regression: the value; NULL for spans */
     int32_t *pred;     /* (n) class or choice; NULL for regression and spans */
     double *score;     /* (n) loss of the example in nats (NaN if the label is unknown) */
+    int64_t *tokens;   /* (n) TASK_LM: targets that count; score is their mean */
+    bool likelihood;   /* choices: logits are log-likelihoods, of a decoder */
     const char **text; /* (n) spans: the answer, "" for none */
-    double loss;       /* mean of score where known */
+    double loss;       /* mean of score where known; TASK_LM: of all its tokens */
 };
 void predictions_free(struct predictions *p);
 

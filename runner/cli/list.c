@@ -34,8 +34,8 @@ static void put_kinds(struct strbuf *out, unsigned kinds)
 
 static const char *task_kind_name(enum task_kind kind)
 {
-    static const char *const names[] = {"classes", "regression", "span", "choice",
-                                        "masked"};
+    static const char *const names[] = {"classes", "regression", "span",
+                                        "choice",  "masked",     "text"};
     return names[kind];
 }
 
@@ -272,8 +272,9 @@ static void print_task(struct strbuf *out, const struct task *t)
     strbuf_release(&words);
     for (int i = 0; t->files && t->splits && t->splits[i]; i++) {
         const char *const *f = t->files(t, t->splits[i]);
-        if (f && *f)
-            strbuf_printf(out, "  %-10s %s/%s\n", t->splits[i], task_data_dir(), *f);
+        for (int k = 0; f && f[k] && (k == 0 || t->every_file); k++)
+            strbuf_printf(out, "  %-10s %s/%s\n", k ? "" : t->splits[i], task_data_dir(),
+                          f[k]);
     }
     if (t->submission)
         strbuf_printf(out, "%-12s %s\n", "submission", t->submission);

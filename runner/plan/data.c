@@ -115,6 +115,31 @@ const char *digest_folder(struct planner *pl, const char *path, struct err *err)
     return remembered(pl, path, true, err);
 }
 
+/* One digest of all files of a split, or of the first that is there. */
+static const char *digest_all(struct planner *pl, const char *dir,
+                              const char *const *files, struct err *err)
+{
+    struct strbuf all = STRBUF_INIT;
+    char hex[SHA256_HEX];
+    const char *one = NULL;
+
+    for (int i = 0; files[i]; i++) {
+        char *path = path_join(dir, files[i], err);
+        one = path ? remembered(pl, path, false, err) : NULL;
+        free(path);
+        if (!one)
+            goto done;
+        strbuf_puts(&all, one);
+    }
+    if (!files[1] || strbuf_failed(&all, err))
+        goto done; /* a single file's own digest */
+    sha256_text(hex, strbuf_text(&all), all.len);
+    one = arena_strdup(pl->plan->arena, hex);
+done:
+    strbuf_release(&all);
+    return one;
+}
+
 /* The first candidate of a split that is there. */
 static const char *digest_split(struct planner *pl, const char *dir,
                                 const struct task *task, const char *split,
@@ -123,6 +148,8 @@ static const char *digest_split(struct planner *pl, const char *dir,
     const char *const *files = task->files(task, split);
     const char *digest = NULL;
 
+    if (task->every_file && files)
+        return digest_all(pl, dir, files, err);
     for (; files && *files; files++) {
         if (!has_file(dir, *files))
             continue;

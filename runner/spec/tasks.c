@@ -19,9 +19,9 @@ const struct task *spec_task(const struct spec *sp, const char *name)
 
 /* ---- declarations ---- */
 
-static const char *const task_keys[] = {"kind",   "files",   "format",  "columns",
-                                        "labels", "metrics", "max_len", "summary",
-                                        "header", NULL};
+static const char *const task_keys[] = {"kind",   "files",     "format",  "columns",
+                                        "labels", "metrics",   "max_len", "summary",
+                                        "header", "separator", NULL};
 
 struct declaring {
     struct spec *sp;
@@ -47,8 +47,9 @@ static const char *text_of(struct declaring *t, const char *key)
 
 static void read_kind(struct declaring *t)
 {
-    static const char *const names[] = {"classes", "regression", "mlm", NULL};
-    static const enum task_kind kinds[] = {TASK_CLASSES, TASK_REGRESSION, TASK_MLM};
+    static const char *const names[] = {"classes", "regression", "mlm", "text", NULL};
+    static const enum task_kind kinds[] = {TASK_CLASSES, TASK_REGRESSION, TASK_MLM,
+                                           TASK_LM};
     static const char *const formats[] = {"auto", "tsv", "jsonl", NULL};
     const char *kind = text_of(t, "kind"), *format = text_of(t, "format");
     int i = 0;
@@ -57,7 +58,7 @@ static void read_kind(struct declaring *t)
         i++;
     if (!names[i])
         complain(t, node_get(t->v, "kind"),
-                 "a task's kind is classes, regression or mlm");
+                 "a task's kind is classes, regression, mlm or text");
     else
         t->d->kind = kinds[i];
     for (i = 0; format && formats[i] && strcmp(formats[i], format);)
@@ -70,6 +71,26 @@ static void read_kind(struct declaring *t)
 
 /* Paths are relative to the file that declares the task; made absolute, since data is
  * looked up elsewhere. */
+static void add_file(struct declaring *t, struct task_file *files, const char *split,
+                     const struct node *v)
+{
+    if (v->kind != JSON_STRING || !*v->text)
+        complain(t, v,
+                 t->d->kind == TASK_LM ? "a split's file is a path, or a list of paths"
+                                       : "a split's file is a path");
+    else
+        files[t->d->n_files++] = (struct task_file){split, v->text};
+}
+
+static int64_t count_files(const struct node *v)
+{
+    int64_t n = 0;
+
+    for (const struct node *m = v->first; m; m = m->next)
+        n += m->kind == JSON_ARRAY ? node_count(m) : 1;
+    return n;
+}
+
 static void read_files(struct declaring *t)
 {
     const struct node *v = node_get(t->v, "files");
@@ -81,13 +102,13 @@ static void read_files(struct declaring *t)
                  "a task needs \"files\", like {\"train\": \"train.tsv\"}");
         return;
     }
-    files = arena_zalloc(t->sp->arena, node_count(v) * (int64_t)sizeof(*files));
+    files = arena_zalloc(t->sp->arena, count_files(v) * (int64_t)sizeof(*files));
     for (const struct node *m = files ? v->first : NULL; m; m = m->next) {
-        if (m->kind != JSON_STRING || !*m->text) {
-            complain(t, m, "a split's file is a path");
-            continue;
-        }
-        files[t->d->n_files++] = (struct task_file){m->key, m->text};
+        bool list = m->kind == JSON_ARRAY && m->first && t->d->kind == TASK_LM;
+        if (!list)
+            add_file(t, files, m->key, m);
+        for (const struct node *f = list ? m->first : NULL; f; f = f->next)
+            add_file(t, files, m->key, f);
     }
     t->d->files = files;
     dir = realpath(v->source->dir, NULL);
@@ -117,6 +138,8 @@ static void read_columns(struct declaring *t)
     t->d->columns.header = header ? header->flag : true;
     if (header && header->kind != JSON_BOOL)
         complain(t, header, "\"header\" is true or false");
+    if (!v && t->d->kind == TASK_LM)
+        return;
     if (!v || v->kind != JSON_OBJECT || !node_get(v, "a")) {
         complain(
             t, v ? v : t->v,
@@ -192,6 +215,7 @@ static void read_task(struct spec *sp, const struct node *v)
         node_key_error(sp, v, "\"%s\" is a built-in task; give yours another name",
                        v->key);
     d.summary = text_of(&t, "summary");
+    d.separator = text_of(&t, "separator");
     read_kind(&t);
     read_files(&t);
     read_columns(&t);
