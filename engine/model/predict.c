@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "retort/profile.h"
+
 /* Which examples go together: batch k is pick[begin[k]] ... pick[begin[k + 1] - 1]. */
 struct batching {
     int64_t *pick, *begin, n;
@@ -298,6 +300,7 @@ static int run_batch(struct predictor *pr, const int64_t *pick, int64_t n,
     arena_clear(pr->arena);
     if (batch_fill(&batch, pr->data, pick, n, pr->arena, err))
         return -1;
+    profile_lap("batch");
     pass_begin(&pass, pr->tape, pr->model, &batch, TAPE_EVAL, 0);
     pass.gates = pr->gates;
     pass.start = pr->start;
@@ -423,6 +426,7 @@ static int advance_batch(struct prefix *p, int64_t k, int64_t layer, struct aren
     if (batch_fill(&batch, p->data, b->pick + b->begin[k], b->begin[k + 1] - b->begin[k],
                    arena, err))
         return -1;
+    profile_lap("batch");
     pass_begin(&pass, p->tape, p->model, &batch, TAPE_EVAL, 0);
     pass.start = p->state[k];
     pass.first_block = p->layer;

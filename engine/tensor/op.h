@@ -169,6 +169,8 @@ struct op {
     const char *name;
     int64_t version; /* raised when the op's bits change */
     void (*backward)(struct tape *tape, struct node *node);
+    /* Operations of its products, forward or backward; NULL: it has none. */
+    double (*flops)(const struct node *node, bool back);
 };
 
 #define NODE_INPUTS 4

@@ -284,3 +284,20 @@ void attention_back(struct tape *tape, struct node *node)
     for (int64_t i = 0; dg && gates && i < a->tasks; i++)
         bump(dg, k, a->gate_each ? i : i % a->h, get(gates, k, i));
 }
+
+/* q k' and p v forward; backward q k' again, dp = dout v', and dq, dk, dv. */
+double attention_flops(const struct node *node, bool back)
+{
+    const struct attended *a = node->attr;
+    double seen = 0;
+    for (int64_t i = 0; i < a->tasks; i++) {
+        const struct attn_task *t = &a->task[i];
+        int64_t pairs = 0, lo, hi;
+        for (int64_t j = 0; t->window && j < t->queries; j++) {
+            attn_sees(t, j, &lo, &hi);
+            pairs += hi - lo;
+        }
+        seen += (double)(t->window ? pairs : t->queries * t->t) * (double)t->d;
+    }
+    return (back ? 10 : 4) * seen;
+}

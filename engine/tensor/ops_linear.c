@@ -601,3 +601,11 @@ void linear_back(struct tape *tape, struct node *node)
     linear_dx(tape, &l, dx, fresh_x);
     linear_dw(tape, &l, dw, fresh_w, db);
 }
+
+/* y = x w' forward, dx = dy w and dw = dy' x backward: as many operations each. */
+double linear_flops(const struct node *node, bool back)
+{
+    const struct tensor *x = node->in[0], *w = node->in[1];
+    double one = 2 * (double)shape_count(w->shape) * (double)rows_of(x);
+    return back ? one * (x->wants_grad + w->wants_grad) : one;
+}

@@ -320,3 +320,11 @@ void linear_ce_back(struct tape *tape, struct node *node)
     }
     arena_rewind(tape_arena(tape), mark);
 }
+
+/* The backward pass makes the logits anew. */
+double linear_ce_flops(const struct node *node, bool back)
+{
+    const struct tensor *x = node->in[0], *w = node->in[1];
+    double one = 2 * (double)shape_count(w->shape) * (double)rows_of(x);
+    return back ? one * (1 + x->wants_grad + w->wants_grad) : one;
+}

@@ -162,6 +162,11 @@ struct skips dropout_skips(u128 inc);
 /* Multiplier and addend that take a state `n` draws on. */
 void dropout_jump(u128 inc, uint64_t n, u128 *mul, u128 *add);
 
+/* Operations of products, for the table. */
+double linear_flops(const struct node *node, bool back);
+double linear_ce_flops(const struct node *node, bool back);
+double attention_flops(const struct node *node, bool back);
+
 /* Backward functions of the table. */
 void linear_back(struct tape *tape, struct node *node);
 void add_back(struct tape *tape, struct node *node);

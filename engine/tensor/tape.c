@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "op.h"
+#include "retort/profile.h"
 
 enum { SPARES = 32 };
 
@@ -60,6 +61,7 @@ void tape_free(struct tape *tape)
 
 void tape_begin(struct tape *tape, enum tape_flags flags)
 {
+    profile_lap("between steps");
     arena_clear(tape->arena);
     tape->count = 0;
     tape->spares = 0;
@@ -208,6 +210,29 @@ struct tensor *tape_indices(struct tape *tape, struct shape shape, const int32_t
     return t;
 }
 
+static int64_t grad_bytes(const struct tensor *t)
+{
+    return shape_count(t->shape) * dtype_bytes(t->dtype);
+}
+
+/* Bytes of what a node reads and writes; its backward pass does so twice, values and
+ * gradients. */
+static double node_bytes(const struct node *node, bool back)
+{
+    double bytes = (double)grad_bytes(node->out);
+    for (int i = 0; i < NODE_INPUTS; i++)
+        if (node->in[i])
+            bytes += (double)grad_bytes(node->in[i]);
+    return back ? 2 * bytes : bytes;
+}
+
+static void lap(const struct node *node, bool back)
+{
+    profile_lap_op(node->op->name, back,
+                   node->op->flops ? node->op->flops(node, back) : 0,
+                   node_bytes(node, back));
+}
+
 struct tensor *tape_record(struct tape *tape, const struct op *op, struct tensor *out,
                            void *attr, struct tensor *a, struct tensor *b,
                            struct tensor *c, struct tensor *d)
@@ -218,6 +243,9 @@ struct tensor *tape_record(struct tape *tape, const struct op *op, struct tensor
     bool wanted = false;
     for (int i = 0; i < NODE_INPUTS; i++)
         wanted |= in[i] && in[i]->wants_grad;
+    if (profile_on)
+        lap(&(struct node){.op = op, .out = out, .in = {a, b, c, d}, .attr = attr},
+            false);
     if (!wanted || !tape_records(tape))
         return out;
     struct node *node = push(tape, out);
@@ -239,11 +267,6 @@ static void *grad_memory(struct tape *tape, int64_t bytes)
             return data;
         }
     return tape_alloc(tape, bytes, 1);
-}
-
-static int64_t grad_bytes(const struct tensor *t)
-{
-    return shape_count(t->shape) * dtype_bytes(t->dtype);
 }
 
 static bool is_param(const struct tensor *t)
@@ -358,6 +381,8 @@ void tape_backward(struct tape *tape, const struct tensor *loss, float scale)
             continue;
         if (node->op) {
             node->op->backward(tape, node);
+            if (profile_on)
+                lap(node, true);
             grad_done(tape, node);
         } else {
             hand_over(node);

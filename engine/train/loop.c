@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "retort/clock.h"
+#include "retort/profile.h"
 #include "retort/stage.h"
 
 /* What is kept across a kill, besides weights and moments. */
@@ -166,6 +167,7 @@ static int micro_batch(struct loop *lp, const int64_t *pick, int64_t n, float sh
     arena_clear(lp->batch_arena);
     if (batch_fill(&batch, lp->data, pick, n, lp->batch_arena, &st->err))
         return -1;
+    profile_lap("batch");
     snapshot_batch(snap, lp->tape, lp->model, &batch, lp->data, drop);
     pass_begin(&pass, lp->tape, lp->model, &batch, flags, 0);
     pass.seed = st->seed;
@@ -193,13 +195,16 @@ static int gradients(struct loop *lp, int64_t from, int64_t to, double *loss)
     if (!order)
         err_set(&lp->st->err, ERR_MEMORY, "no memory for the order of an epoch");
     optimizer_zero_grad(&lp->optim, lp->st->pool);
+    profile_lap("optimizer");
     for (int64_t i = from; i < to && !stage_failed(lp->st); i += lp->opt->batch) {
         int64_t n = i + lp->opt->batch < to ? lp->opt->batch : to - i;
         micro_batch(lp, order + i, n, (float)n / (float)(to - from), snap, loss);
     }
     optimizer_settle(&lp->optim);
+    profile_lap("optimizer");
     snapshot_params(snap, &lp->optim);
     snapshot_end(snap);
+    profile_lap("record");
     return stage_done(lp->st);
 }
 
@@ -216,6 +221,7 @@ static int train_step(struct loop *lp)
     if (gradients(lp, from, to, &loss))
         return -1;
     norm = optimizer_update(&lp->optim, lr, st->pool);
+    profile_lap("optimizer");
     if (!isfinite(norm) && lp->at.skipped++ == 0)
         stage_note(st, "step %lld: the gradient is not finite; the update is left out",
                    (long long)step);
@@ -362,6 +368,7 @@ int train_loop(struct stage *st, struct model *model, const struct dataset *data
                        (double)lp.tokens / (clock_seconds() - lp.began + 1e-9));
         if (st->checkpoint(st, false))
             goto done;
+        profile_lap("record");
     }
     hand_on(&lp);
 done:

@@ -2,6 +2,7 @@
  * The conveniences of a stage, over the functions that the runner fills in.
  */
 #include "retort/stage.h"
+#include "retort/profile.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -106,6 +107,7 @@ struct model *stage_model(struct stage *st, const char *input, const struct task
             return NULL;
         }
     }
+    profile_lap("load the model");
     return own(st, m, free_model) ? NULL : m;
 }
 
@@ -173,6 +175,7 @@ struct dataset *stage_encode(struct stage *st, const struct model *model,
         dataset_free(data);
         return NULL;
     }
+    profile_lap("read the data");
     return own(st, data, free_dataset) ? NULL : data;
 }
 
@@ -228,6 +231,7 @@ void stage_metric(struct stage *st, const char *name, int64_t step, double value
 {
     if (!stage_failed(st))
         st->rec.metric(st->rec.ctx, RECORD_RESULT, name, step, value, &st->err);
+    profile_lap("record");
 }
 
 void stage_array(struct stage *st, const char *path, const struct array *a)

@@ -40,6 +40,7 @@ struct job_run {
     const atomic_int *save;    /* when it changes: checkpoint and go on. NULL: never */
     double checkpoint_seconds; /* between checkpoints; 0: at every step */
     bool again;                /* also if the run is sealed */
+    const char *profile;       /* folder of its profile; "" or NULL: none */
 };
 
 /*
@@ -63,6 +64,7 @@ struct launch {
     int jobs;    /* workers, at least 1 */
     int threads; /* of each; 0: the cores, shared among the workers */
     bool quiet;  /* tell failures and notes alone */
+    const char *profile; /* folder for each job's profile, or NULL */
 };
 
 struct launch_result {
@@ -96,6 +98,7 @@ struct worker_link; /* to the process that launched it */
 /* What it was launched with; all belongs to the link. */
 struct worker_order {
     const char *spec, *store, *pins, *digest;
+    const char *profile; /* a folder; "": none is made */
     const struct spec_file *file; /* as the launcher read them */
     int64_t n_files;
     const char *const *set;

@@ -66,6 +66,10 @@ static void put_command(struct strbuf *out, const struct plan_args *a)
         strbuf_printf(out, " --rerun-on=%s", rerun_choices[a->rerun_on]);
     if (a->require_clean)
         strbuf_puts(out, " --require-clean");
+    if (a->profile) {
+        strbuf_puts(out, " --profile=");
+        put_quoted(out, a->profile);
+    }
 }
 
 static void put_duration(struct strbuf *out, double seconds)
@@ -126,7 +130,8 @@ static int launch(const struct plan_args *a, const struct session *s, struct err
                        .n_set = a->set.n,
                        .jobs = (int)a->common.jobs,
                        .threads = (int)a->common.threads,
-                       .quiet = a->common.quiet};
+                       .quiet = a->common.quiet,
+                       .profile = a->profile};
     struct launch_result result;
     struct strbuf pins = STRBUF_INIT;
     char *dir = path_dir(a->spec, err);
@@ -134,7 +139,7 @@ static int launch(const struct plan_args *a, const struct session *s, struct err
     int rc = -1, workers, threads;
 
     launch_share(&l, &workers, &threads);
-    if (!dir ||
+    if (!dir || (a->profile && file_mkdirs(a->profile, err)) ||
         ((revision || a->require_clean) &&
          pins_require(dir, store_dir(s->store), revision, a->require_clean, err)) ||
         collect_pins(&pins, s, dir, threads, err))
@@ -144,6 +149,11 @@ static int launch(const struct plan_args *a, const struct session *s, struct err
     if (err_is_set(err))
         tell_error(err);
     tell_end(a, &result);
+    if (a->profile && !a->common.quiet)
+        fprintf(stderr,
+                result.done ? "Profiles: %s\n"
+                            : "No job was run, so nothing was measured for %s\n",
+                a->profile);
 done:
     free(dir);
     strbuf_release(&pins);
@@ -175,6 +185,12 @@ static const struct flag flags[] = {
      .type = OPT_BOOL,
      .help = "refuse where the repository of the spec has changes that are not committed",
      .offset = offsetof(struct plan_args, require_clean)},
+    {.name = "profile",
+     .type = OPT_STRING,
+     .value = "DIR",
+     .help = "measure where the time of each job goes: DIR/<id>-<stage>.txt, a table of "
+             "the operations, and .trace.json, which Perfetto opens",
+     .offset = offsetof(struct plan_args, profile)},
     FLAG_END,
 };
 

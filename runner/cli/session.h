@@ -13,7 +13,8 @@ struct plan_args {
     const char *spec;
     struct string_list set;
     int rerun_on;
-    bool require_clean; /* run's alone */
+    bool require_clean; /* run's alone, and this: */
+    const char *profile;
 };
 enum { RERUN_NEVER, RERUN_CODE };
 extern const char *const rerun_choices[];

@@ -29,6 +29,7 @@ static int serve(struct worker_link *link, const struct worker_order *order,
     run.plan = s->plan;
     run.store = s->store;
     run.env_class = s->env_class;
+    run.profile = order->profile;
     run.pool = pool_new(order->threads, err);
     if (run.pool)
         rc = worker_serve(link, &run, err);

@@ -11,6 +11,9 @@
 #include <unistd.h>
 
 #include "retort/clock.h"
+#include "retort/ops.h"
+#include "retort/profile.h"
+#include "retort/strbuf.h"
 
 #define HEARTBEAT_SECONDS 15 /* a lease on another host counts as dead after 60 */
 
@@ -330,14 +333,41 @@ static void fill_stage(struct stage *st, struct work *w)
     st->checkpoint = checkpoint;
 }
 
+/* What was measured goes to DIR/<id>-<stage>.txt and .trace.json; the run is sealed, so a
+ * failure is no more than told. */
+static void profile_end(const struct work *w)
+{
+    const struct watch *watch = w->r->watch;
+    const struct job *job = w->job;
+    struct strbuf base = STRBUF_INIT, title = STRBUF_INIT;
+    struct err err = ERR_INIT;
+
+    profile_lap("seal");
+    strbuf_printf(&base, "%s/%.10s-%s", w->r->profile, job->id, job->stage);
+    strbuf_printf(&title, "%.10s %s (%s), %d threads, kernels %s", job->id, job->stage,
+                  job->method->name, pool_threads(w->r->pool), kernels_level());
+    if ((strbuf_failed(&base, &err) || strbuf_failed(&title, &err) ||
+         profile_finish(strbuf_text(&base), strbuf_text(&title), &err)) &&
+        watch && watch->note)
+        watch->note(watch->ctx, job, err.text);
+    strbuf_release(&base);
+    strbuf_release(&title);
+}
+
 static int run_stage(struct stage *st, struct work *w)
 {
-    int rc = w->job->method->run(st);
+    bool measured = w->r->profile && w->r->profile[0];
+    int rc = measured ? profile_start(&st->err) : 0;
 
+    if (rc == 0)
+        rc = w->job->method->run(st);
     if (rc == 0)
         rc = stage_done(st);
     if (rc == 0)
         rc = run_seal(w->writer, &st->err);
+    if (rc == 0 && measured)
+        profile_end(w);
+    profile_drop();
     if (rc && !err_is_set(&st->err))
         BUG("%s failed without saying why", w->job->method->name);
     return rc;

@@ -484,6 +484,7 @@ static int prepare(struct launcher *la, struct err *err)
                                  .store = store_dir(l->store),
                                  .pins = l->pins,
                                  .digest = digest,
+                                 .profile = l->profile,
                                  .set = l->set,
                                  .n_set = l->n_set};
 

@@ -108,8 +108,8 @@ static void *listen_on(void *arg)
 /* ---- the order: fields, each ended by a NUL ---- */
 
 enum {
-    FIXED = 5
-}; /* spec, store, digest, pins, number of files; then files, then sets */
+    FIXED = 6
+}; /* spec, store, digest, pins, profile, number of files; then files, then sets */
 
 static void put_field(struct strbuf *sb, const char *text)
 {
@@ -130,6 +130,7 @@ int order_pack(struct strbuf *sb, const struct worker_order *o, const struct spe
     put_field(sb, o->store);
     put_field(sb, o->digest);
     put_field(sb, o->pins);
+    put_field(sb, o->profile ? o->profile : "");
     put_field(sb, number);
     for (int64_t i = 0; spec_file(spec, i, &file); i++) {
         put_field(sb, file.path);
@@ -179,6 +180,7 @@ static int unpack(struct worker_link *k, struct worker_order *o, const struct wi
     o->store = k->field[1];
     o->digest = k->field[2];
     o->pins = k->field[3];
+    o->profile = k->field[4];
     o->file = k->file;
     o->set = k->field + FIXED + 2 * o->n_files;
     o->n_set = n - FIXED - 2 * o->n_files;
