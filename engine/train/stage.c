@@ -81,6 +81,33 @@ const struct task *stage_task(struct stage *st)
     return stage_failed(st) ? NULL : st->task(st, "task");
 }
 
+static int64_t count_not_finite(const struct param *p)
+{
+    const float *x = p->value.data;
+    int64_t n = 0;
+
+    for (int64_t i = 0; x && i < shape_count(p->value.shape); i++)
+        n += !isfinite(x[i]);
+    return n;
+}
+
+/* Such a model can be worked with, but nobody should take its numbers for results. */
+static void tell_not_finite(struct stage *st, const char *input, const struct model *m)
+{
+    const char *first = NULL;
+    int64_t sum = 0;
+
+    for (int64_t i = 0; i < m->n_params; i++) {
+        int64_t n = count_not_finite(m->param[i]);
+        if (n && !first)
+            first = m->param[i]->name;
+        sum += n;
+    }
+    if (sum)
+        stage_note(st, "input \"%s\": %lld weights are NaN or infinite, the first in %s",
+                   input, (long long)sum, first);
+}
+
 struct model *stage_model(struct stage *st, const char *input, const struct task *task)
 {
     struct model *m = NULL;
@@ -108,6 +135,7 @@ struct model *stage_model(struct stage *st, const char *input, const struct task
         }
     }
     profile_lap("load the model");
+    tell_not_finite(st, input, m);
     return own(st, m, free_model) ? NULL : m;
 }
 
@@ -327,6 +355,21 @@ static void record_counts(struct stage *st, const struct predictions *p, const c
     stage_array(st, arena_printf(a, "%s/bytes", base), &v);
 }
 
+static void tell_broken(struct stage *st, const struct predictions *p)
+{
+    int64_t n = 0;
+
+    for (int64_t i = 0; i < p->n; i++) {
+        bool broken = false;
+        for (int64_t c = 0; c < p->width; c++)
+            broken |= !isfinite(p->logits[i * p->width + c]);
+        n += broken;
+    }
+    if (n)
+        stage_note(st, "%s: outputs of %lld of %lld examples are NaN or infinite",
+                   p->data->name, (long long)n, (long long)p->n);
+}
+
 void stage_predictions(struct stage *st, const struct predictions *p, int64_t step)
 {
     const struct dataset *d = p->data;
@@ -366,6 +409,7 @@ void stage_predictions(struct stage *st, const struct predictions *p, int64_t st
     if (p->text && !stage_failed(st))
         st->rec.text(st->rec.ctx, RECORD_RESULT, arena_printf(a, "%s/text", base),
                      p->text, p->n, &st->err);
+    tell_broken(st, p);
     if (known)
         record_metrics(st, p, step);
     else

@@ -94,3 +94,9 @@ echo '{"weight_map": {"x": "none.safetensors"}}' > bad/model.safetensors.index.j
 echo '{"weight_map": 3}' > bad/model.safetensors.index.json; go "an index of odd types"
 rm -rf bad; go "no folder"
 : > bad; go "a file"
+
+# Numbers that are none: the run is done, and says so, then and later.
+fresh
+{ le64 "$n"; cat header; head -c 1088 data; printf '\0\0\300\177\0\0\200\177'; tail -c +1097 data; } > bad/model.safetensors
+go "NaN and infinity among the weights"
+"$RETORT" show latest | grep '^warning'
