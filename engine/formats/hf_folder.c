@@ -1,8 +1,4 @@
-/*
- * A checkpoint's folder. Several files of weights and one look the same from outside: the
- * entries are put into one list. Names of shards come from a file of strangers, so they
- * must lie in the folder.
- */
+/* A checkpoint's folder: its configuration, its tokenizer's place, its weights' entries. */
 #include "llama2c.h"
 
 #include <inttypes.h>
@@ -13,19 +9,17 @@
 #include "retort/file.h"
 #include "retort/hash.h"
 #include "retort/json.h"
+#include "weights.h"
 
 #define CONFIG_MAX ((int64_t)16 << 20)
-#define SHARDS_MAX 4096
 
 struct hf_folder {
     char *dir;
     struct arena *arena;
     struct hf_config cfg;
     char *text; /* where its tokenizer is: the folder or a file; NULL: it has none */
-    struct llama2c *bin; /* a file of llama2.c in place of the folder; or NULL */
-    char **shard;        /* names of the weights' files */
-    int64_t n_shards;
-    struct safetensors **file; /* (n_shards) */
+    struct llama2c *bin;     /* a file of llama2.c in place of the folder; or NULL */
+    struct weights *weights; /* of a folder */
     const struct safetensors_entry **entry, **by_name;
     int64_t n;
 };
@@ -66,141 +60,6 @@ static int find_text(char **text, const char *dir, struct err *err)
     return 0;
 }
 
-static void free_names(char **names, int64_t n)
-{
-    for (int64_t i = 0; names && i < n; i++)
-        free(names[i]);
-    free(names);
-}
-
-static bool is_plain_name(const char *name)
-{
-    return name[0] && name[0] != '.' && !strchr(name, '/');
-}
-
-static int by_text(const void *a, const void *b)
-{
-    return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
-
-/* The distinct files of the index, sorted. */
-static int shards_of_map(char ***out, int64_t *n, const struct json_doc *doc,
-                         const struct json *map, struct err *err)
-{
-    struct diags *diags = diags_new(err);
-    const char **all = mem_new(json_count(map), sizeof *all, err);
-    int64_t k = 0;
-    int rc = -1;
-
-    if (!diags || !all)
-        goto done;
-    for (const struct json *v = json_first(map); v; v = json_next(v)) {
-        all[k] = json_string(v);
-        if (!all[k] || !is_plain_name(all[k])) {
-            json_error(doc, v, diags,
-                       "tensor \"%.200s\": its file should be a name in this folder",
-                       json_key(v));
-            diags_first_to_err(diags, err);
-            goto done;
-        }
-        k++;
-    }
-    if (k > 1)
-        qsort(all, (size_t)k, sizeof *all, by_text);
-    *out = mem_new(k, sizeof **out, err);
-    if (!*out)
-        goto done;
-    for (int64_t i = 0; i < k; i++) {
-        if (i > 0 && strcmp(all[i], all[i - 1]) == 0)
-            continue;
-        (*out)[*n] = mem_strdup(all[i], err);
-        if (!(*out)[*n])
-            goto done;
-        ++*n;
-    }
-    rc = 0;
-    if (*n > SHARDS_MAX)
-        rc = err_set(err, ERR_INPUT, "%" PRId64 " files of weights; at most %d", *n,
-                     SHARDS_MAX);
-done:
-    free(all);
-    diags_free(diags);
-    return rc;
-}
-
-/* Opens the index; *map is its object from tensor to file. */
-static struct json_doc *read_index(const char *path, const struct json **map,
-                                   struct err *err)
-{
-    struct json_doc *doc = json_parse_file(path, err);
-
-    if (!doc)
-        return NULL;
-    *map = json_get(json_root(doc), "weight_map");
-    if (!*map || json_kind(*map) != JSON_OBJECT) {
-        err_set(err, ERR_INPUT, "%s: \"weight_map\" is missing or no object", path);
-        json_doc_free(doc);
-        return NULL;
-    }
-    return doc;
-}
-
-static int no_weights(const char *dir, struct err *err)
-{
-    char *pickle;
-
-    if (path_if_there(&pickle, dir, "pytorch_model.bin", err))
-        return -1;
-    if (pickle)
-        err_set(err, ERR_INPUT,
-                "%s: only pytorch_model.bin is here, a pickle, which is not read; save "
-                "the model "
-                "as model.safetensors",
-                dir);
-    else if (!file_is_dir(dir))
-        err_set(err, ERR_INPUT,
-                "%s: is a file; a checkpoint is a folder with config.json "
-                "and model.safetensors",
-                dir);
-    else
-        err_set(err, ERR_MISSING, "%s: holds no model.safetensors", dir);
-    free(pickle);
-    return -1;
-}
-
-/* The weights' files of a folder, and the index if there is one. */
-static int find_weights(char ***shard, int64_t *n, struct json_doc **index,
-                        const struct json **map, const char *dir, struct err *err)
-{
-    char *single = NULL, *path = NULL;
-    int rc = -1;
-
-    *shard = NULL;
-    *n = 0;
-    *index = NULL;
-    *map = NULL;
-    if (path_if_there(&single, dir, "model.safetensors", err) ||
-        path_if_there(&path, dir, "model.safetensors.index.json", err))
-        goto done;
-    if (single) {
-        *shard = mem_new(1, sizeof **shard, err);
-        if (*shard && ((*shard)[0] = mem_strdup("model.safetensors", err))) {
-            *n = 1;
-            rc = 0;
-        }
-    } else if (path) {
-        *index = read_index(path, map, err);
-        if (*index)
-            rc = shards_of_map(shard, n, *index, *map, err);
-    } else {
-        rc = no_weights(dir, err);
-    }
-done:
-    free(path);
-    free(single);
-    return rc;
-}
-
 /* ---- opening ---- */
 
 static int by_name(const void *a, const void *b)
@@ -208,38 +67,6 @@ static int by_name(const void *a, const void *b)
     const struct safetensors_entry *x = *(const struct safetensors_entry *const *)a;
     const struct safetensors_entry *y = *(const struct safetensors_entry *const *)b;
     return strcmp(x->name, y->name);
-}
-
-static int open_shards(struct hf_folder *f, struct err *err)
-{
-    f->file = mem_new(f->n_shards, sizeof *f->file, err);
-    if (!f->file)
-        return -1;
-    for (int64_t i = 0; i < f->n_shards; i++) {
-        char *path = path_join(f->dir, f->shard[i], err);
-        int rc = path ? safetensors_open(&f->file[i], path, err) : -1;
-        free(path);
-        if (rc)
-            return -1;
-    }
-    return 0;
-}
-
-/* The tensor that the index places in a file. */
-static const struct safetensors_entry *placed(const struct hf_folder *f,
-                                              const struct json *v, struct err *err)
-{
-    const char *want = json_string(v);
-    char **shard =
-        bsearch(&want, f->shard, (size_t)f->n_shards, sizeof *f->shard, by_text);
-    const struct safetensors_entry *e =
-        shard ? safetensors_find(f->file[shard - f->shard], json_key(v)) : NULL;
-
-    if (!e)
-        err_set(err, ERR_INPUT,
-                "%s/%s: tensor \"%.200s\" is not in it, though the index says so", f->dir,
-                want, json_key(v));
-    return e;
 }
 
 static void sort_entries(struct hf_folder *f)
@@ -250,38 +77,22 @@ static void sort_entries(struct hf_folder *f)
         qsort(f->by_name, (size_t)f->n, sizeof *f->by_name, by_name);
 }
 
-static int list_entries(struct hf_folder *f, const struct json *map, struct err *err)
+static int room_for_entries(struct hf_folder *f, int64_t n, struct err *err)
 {
-    int64_t most = map ? json_count(map) : safetensors_count(f->file[0]);
-
-    f->entry = mem_new(most, sizeof *f->entry, err);
-    f->by_name = mem_new(most, sizeof *f->by_name, err);
-    if (!f->entry || !f->by_name)
-        return -1;
-    if (map) {
-        for (const struct json *v = json_first(map); v; v = json_next(v))
-            if (!(f->entry[f->n++] = placed(f, v, err)))
-                return -1;
-    } else {
-        for (; f->n < most; f->n++)
-            f->entry[f->n] = safetensors_at(f->file[0], f->n);
-    }
-    sort_entries(f);
-    return 0;
+    f->entry = mem_new(n, sizeof *f->entry, err);
+    f->by_name = mem_new(n, sizeof *f->by_name, err);
+    return f->entry && f->by_name ? 0 : -1;
 }
 
 static int read_weights(struct hf_folder *f, struct err *err)
 {
-    struct json_doc *index;
-    const struct json *map;
-    int rc = find_weights(&f->shard, &f->n_shards, &index, &map, f->dir, err);
-
-    if (rc == 0)
-        rc = open_shards(f, err);
-    if (rc == 0)
-        rc = list_entries(f, map, err);
-    json_doc_free(index);
-    return rc;
+    if (weights_open(&f->weights, f->dir, err) ||
+        room_for_entries(f, weights_count(f->weights), err))
+        return -1;
+    for (; f->n < weights_count(f->weights); f->n++)
+        f->entry[f->n] = weights_at(f->weights, f->n);
+    sort_entries(f);
+    return 0;
 }
 
 static int read_config(struct hf_folder *f, struct err *err)
@@ -343,11 +154,8 @@ static int find_bin_text(char **text, const char *path, int64_t vocab, struct er
 static int open_bin(struct hf_folder *f, const char *path, struct err *err)
 {
     if (llama2c_open(&f->bin, &f->cfg, path, err) ||
-        find_bin_text(&f->text, path, f->cfg.vocab, err))
-        return -1;
-    f->entry = mem_new(llama2c_count(f->bin), sizeof *f->entry, err);
-    f->by_name = mem_new(llama2c_count(f->bin), sizeof *f->by_name, err);
-    if (!f->entry || !f->by_name)
+        find_bin_text(&f->text, path, f->cfg.vocab, err) ||
+        room_for_entries(f, llama2c_count(f->bin), err))
         return -1;
     for (; f->n < llama2c_count(f->bin); f->n++)
         f->entry[f->n] = llama2c_at(f->bin, f->n);
@@ -405,10 +213,7 @@ void hf_close(struct hf_folder *f)
     free(f->entry);
     llama2c_close(f->bin);
     free(f->text);
-    for (int64_t i = 0; f->file && i < f->n_shards; i++)
-        safetensors_close(f->file[i]);
-    free(f->file);
-    free_names(f->shard, f->n_shards);
+    weights_close(f->weights);
     arena_free(f->arena);
     free(f->dir);
     free(f);
@@ -495,22 +300,18 @@ done:
 int hf_digest(char out[65], const char *dir, struct err *err)
 {
     struct sha256 *sum = NULL;
-    struct json_doc *index = NULL;
-    const struct json *map;
-    char **shard = NULL, *vocab = NULL;
-    int64_t n = 0;
+    char **files = NULL, *vocab = NULL;
     int rc = -1;
 
     if (is_bin(dir))
         return bin_digest(out, dir, err);
-    if (find_weights(&shard, &n, &index, &map, dir, err))
+    if (weights_files(&files, dir, err))
         goto done;
     sum = sha256_new(err);
-    if (!sum || add_file(sum, dir, "config.json", true, err) ||
-        (map && add_file(sum, dir, "model.safetensors.index.json", true, err)))
+    if (!sum || add_file(sum, dir, "config.json", true, err))
         goto done;
-    for (int64_t i = 0; i < n; i++)
-        if (add_file(sum, dir, shard[i], true, err))
+    for (char **file = files; *file; file++)
+        if (add_file(sum, dir, *file, true, err))
             goto done;
     if (path_if_there(&vocab, dir, text_files[0], err))
         goto done;
@@ -523,7 +324,6 @@ int hf_digest(char out[65], const char *dir, struct err *err)
 done:
     free(vocab);
     sha256_free(sum);
-    free_names(shard, n);
-    json_doc_free(index);
+    file_list_free(files);
     return rc;
 }

@@ -200,6 +200,9 @@ int model_load(struct model **out, const char *dir, enum head_kind head, int64_t
     if (hf_folder_text(f) &&
         tokenizer_load(&m->tok, hf_folder_text(f), m->cfg.lower_case, err))
         goto done;
+    /* tokenizer.json says it better than the note beside it. */
+    if (m->tok && m->cfg.arch == HF_BERT)
+        m->cfg.lower_case = tokenizer_lower_case(m->tok);
     if (m->tok && tokenizer_size(m->tok) > m->cfg.vocab) {
         err_set(err, ERR_INPUT,
                 "%s: the tokenizer has %lld tokens, config.json says vocab_size %lld",

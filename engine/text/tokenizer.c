@@ -9,6 +9,7 @@
 
 #include "kinds.h"
 #include "retort/file.h"
+#include "retort/wordpiece_file.h"
 
 enum {
     FILE_MAX = 1 << 28,  /* bytes of a tokenizer's file */
@@ -203,6 +204,25 @@ int tokenizer_files(const struct tokenizer *tok, const struct tokenizer_file **f
     return tok->n_files;
 }
 
+/* tokenizer.json holds one of two kinds. A WordPiece goes on as its vocab.txt: so runs and
+ * folders that are written have one form of it. */
+static int from_json(struct tokenizer **out, const struct tokenizer_file *file,
+                     bool lower_case, struct err *err)
+{
+    struct strbuf vocab = STRBUF_INIT;
+    const char *place = file->path ? file->path : file->name;
+    int rc;
+
+    if (!wordpiece_file_is(file->text, file->len))
+        return byte_bpe_from_json(out, file, lower_case, err);
+    rc = wordpiece_file_json(&vocab, &lower_case, file->text, file->len, place, err);
+    if (rc == 0)
+        rc = tokenizer_wordpiece(out, strbuf_text(&vocab), (int64_t)vocab.len, place,
+                                 lower_case, err);
+    strbuf_release(&vocab);
+    return rc;
+}
+
 /* The forms in which a tokenizer comes: names of its files, and who reads them. */
 static const struct form {
     const char *file[TOKENIZER_FILES_MAX];
@@ -210,7 +230,7 @@ static const struct form {
                 bool lower_case, struct err *err);
 } forms[] = {
     {{"vocab.txt", NULL}, wordpiece_new},
-    {{"tokenizer.json", NULL}, byte_bpe_from_json},
+    {{"tokenizer.json", NULL}, from_json},
     {{"vocab.json", "merges.txt"}, byte_bpe_from_merges},
     {{"encoder.json", "vocab.bpe"}, byte_bpe_from_merges},
     {{"tokenizer.model", NULL}, sentencepiece_new},

@@ -1,6 +1,6 @@
 /*
- * Hugging Face folders: config.json, model.safetensors (or its shards by
- * model.safetensors.index.json), the files of a tokenizer.
+ * Hugging Face folders: config.json, the weights (model.safetensors or pytorch_model.bin,
+ * or shards of either by their index.json), the files of a tokenizer.
  */
 #ifndef RETORT_HF_H
 #define RETORT_HF_H

@@ -44,7 +44,9 @@ struct tokenizer_file {
     const char *name; /* its kind, by its usual name; one of
                          vocab.txt                       WordPiece
                          vocab.json with merges.txt      byte-level BPE (encoder.json with
-                         vocab.bpe) tokenizer.json                  byte-level BPE
+                         vocab.bpe)
+                         tokenizer.json                  byte-level BPE, or WordPiece,
+                         which goes on as its vocab.txt
                          tokenizer.model, tokenizer.bin  SentencePiece, llama2.c */
     const char *text;
     int64_t len;

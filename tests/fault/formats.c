@@ -107,6 +107,31 @@ static void shards_survive_each_failing_allocation(void **state)
     fail_each_alloc(open_folder, dir);
 }
 
+/* Both forms of torch.save, one of them as the only shard of an index. */
+static void pickled_weights_survive_each_failing_allocation(void **state)
+{
+    static const char *const files[] = {"archive.bin", "old.bin"};
+    struct err err = ERR_INIT;
+    char *shard = path_join(dir, "m-1.bin", &err);
+    char *index = path_join(dir, "model.safetensors.index.json", &err);
+
+    (void)state;
+    assert_ok(file_remove(index, &err), &err);
+    put("pytorch_model.bin.index.json",
+        "{\"weight_map\": {\"plain\": \"m-1.bin\", \"cube\": \"m-1.bin\"}}");
+    for (size_t i = 0; i < 2; i++) {
+        char *text, *path = path_join("tests/parity/fixtures/torch_bin", files[i], &err);
+        int64_t len;
+        assert_ok(file_read(&text, &len, path, 1 << 20, &err), &err);
+        assert_ok(file_write(shard, text, len, &err), &err);
+        free(text);
+        free(path);
+        fail_each_alloc(open_folder, dir);
+    }
+    free(index);
+    free(shard);
+}
+
 static int make_dir(void **state)
 {
     (void)state;
@@ -126,6 +151,7 @@ int main(void)
         cmocka_unit_test(json_survives_each_failing_allocation),
         cmocka_unit_test(folders_survive_each_failing_allocation),
         cmocka_unit_test(shards_survive_each_failing_allocation),
+        cmocka_unit_test(pickled_weights_survive_each_failing_allocation),
     };
     return cmocka_run_group_tests(tests, make_dir, remove_dir);
 }

@@ -302,7 +302,7 @@ static void a_folder_with_one_file_opens(void **state)
     put("config.json", "{" SIZES "}");
     assert_fails(hf_open(&f, dir, &err), &err, ERR_MISSING, "no model.safetensors");
     put("pytorch_model.bin", "x");
-    assert_fails(hf_open(&f, dir, &err), &err, ERR_INPUT, "a pickle");
+    assert_fails(hf_open(&f, dir, &err), &err, ERR_INPUT, "no file of torch.save");
     take("pytorch_model.bin");
     put_tensor("model.safetensors", "w", 1.5f);
     assert_ok(hf_open(&f, dir, &err), &err);
@@ -370,6 +370,53 @@ static void a_folder_with_shards_opens(void **state)
     (void)state;
 }
 
+static void copy(const char *from, const char *name)
+{
+    struct err err = ERR_INIT;
+    char *path = path_join(dir, name, &err), *text;
+    int64_t len;
+
+    assert_ok(file_read(&text, &len, from, 1 << 20, &err), &err);
+    assert_ok(file_write(path, text, len, &err), &err);
+    free(text);
+    free(path);
+}
+
+/* safetensors come first, as in transformers; then one file, then shards. */
+static void a_folder_with_pickled_weights_opens(void **state)
+{
+    struct err err = ERR_INIT;
+    struct hf_folder *f;
+    char a[65], b[65];
+
+    take("model.safetensors.index.json");
+    copy("tests/parity/fixtures/torch_bin/module.bin", "p-1.bin");
+    copy("tests/parity/fixtures/torch_bin/archive.bin", "p-2.bin");
+    put("pytorch_model.bin.index.json",
+        "{\"weight_map\": {\"weight\": \"p-1.bin\", \"plain\": \"p-2.bin\"}}");
+    assert_ok(hf_open(&f, dir, &err), &err);
+    assert_int_equal(hf_folder_count(f), 2);
+    assert_int_equal(hf_folder_find(f, "weight")->shape.dim[0], 3);
+    assert_int_equal(hf_folder_find(f, "plain")->shape.dim[1], 4);
+    hf_close(f);
+    assert_ok(hf_digest(a, dir, &err), &err);
+    copy("tests/parity/fixtures/torch_bin/module.bin", "pytorch_model.bin");
+    assert_ok(hf_open(&f, dir, &err), &err);
+    assert_null(hf_folder_find(f, "plain"));
+    hf_close(f);
+    assert_ok(hf_digest(b, dir, &err), &err);
+    assert_string_not_equal(a, b);
+    put_tensor("model.safetensors", "w", 1);
+    assert_ok(hf_open(&f, dir, &err), &err);
+    assert_non_null(hf_folder_find(f, "w"));
+    hf_close(f);
+    take("model.safetensors");
+    take("pytorch_model.bin");
+    put("pytorch_model.bin.index.json", "{\"weight_map\": {\"x\": \"../p-1.bin\"}}");
+    assert_fails(hf_open(&f, dir, &err), &err, ERR_INPUT, "a name in this folder");
+    (void)state;
+}
+
 static void a_path_that_is_no_folder_is_told(void **state)
 {
     struct err err = ERR_INIT;
@@ -420,6 +467,7 @@ int main(void)
         cmocka_unit_test(a_configuration_survives_writing),
         cmocka_unit_test(a_folder_with_one_file_opens),
         cmocka_unit_test(a_folder_with_shards_opens),
+        cmocka_unit_test(a_folder_with_pickled_weights_opens),
         cmocka_unit_test(a_path_that_is_no_folder_is_told),
         cmocka_unit_test(real_checkpoints_open),
     };

@@ -1,0 +1,64 @@
+/* Files of torch.save from strangers: refused with an error, or every byte of every
+ * tensor can be read. */
+#include "replay.h"
+
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "../../engine/formats/torch_bin.h"
+
+static const int64_t sizes[DT_COUNT] = {
+    [DT_F64] = 8, [DT_F32] = 4, [DT_BF16] = 2, [DT_F16] = 2,
+    [DT_I64] = 8, [DT_I32] = 4, [DT_I8] = 1,   [DT_U8] = 1};
+
+static int64_t read_all(const struct torch_bin *b)
+{
+    int64_t sum = 0;
+
+    for (int64_t i = 0; i < torch_bin_count(b); i++) {
+        const struct safetensors_entry *e = torch_bin_at(b, i);
+        const unsigned char *bytes = e->data;
+        if (torch_bin_find(b, e->name) != e)
+            BUG("\"%s\" is not found", e->name);
+        for (int64_t k = 0; k < e->count * sizes[e->dtype]; k++)
+            sum += bytes[k];
+    }
+    return sum;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct err err = ERR_INIT;
+    struct torch_bin *b;
+    char path[40];
+    int fd = memfd_create("fuzz", MFD_CLOEXEC);
+
+    if (fd < 0)
+        BUG("no memfd");
+    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    if (file_write_fd(fd, data, (int64_t)size, path, &err))
+        BUG("%s", err.text);
+    int rc = torch_bin_open(&b, path, &err);
+    if ((rc == 0) != (err.code == ERR_NONE) || (rc == 0) != (b != NULL))
+        BUG("returned %d with \"%s\"", rc, err.text);
+    if (rc == 0 && read_all(b) < 0)
+        BUG("a sum of bytes below 0");
+    torch_bin_close(b);
+    close(fd);
+    return 0;
+}
+
+#ifndef RETORT_FUZZ
+static void the_corpus_and_its_changes_do_no_harm(void **state)
+{
+    (void)state;
+    replay("torch_bin");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_corpus_and_its_changes_do_no_harm)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
+#endif
