@@ -1,4 +1,4 @@
-/* A checkpoint's folder: its configuration, its tokenizer's place, its weights' entries. */
+/* A checkpoint's folder: its configuration, where its tokenizer is, its weights. */
 #include "llama2c.h"
 
 #include <inttypes.h>

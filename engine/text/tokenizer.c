@@ -204,8 +204,8 @@ int tokenizer_files(const struct tokenizer *tok, const struct tokenizer_file **f
     return tok->n_files;
 }
 
-/* tokenizer.json holds one of two kinds. A WordPiece goes on as its vocab.txt: so runs and
- * folders that are written have one form of it. */
+/* tokenizer.json holds one of two kinds. A WordPiece goes on as its vocab.txt: so runs
+ * and folders that are written have one form of it. */
 static int from_json(struct tokenizer **out, const struct tokenizer_file *file,
                      bool lower_case, struct err *err)
 {

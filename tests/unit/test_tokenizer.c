@@ -113,6 +113,44 @@ static void vocabulary_without_special_tokens_is_refused(void **state)
     assert_null(tok);
 }
 
+#define WORDPIECE(norm, model)                                                           \
+    "{\"added_tokens\": [{\"id\": 0, \"content\": \"[PAD]\"}], \"normalizer\": "         \
+    "{\"type\": \"BertNormalizer\", " norm                                               \
+    "}, \"pre_tokenizer\": {\"type\": \"BertPreTokenizer\"}, \"model\": {\"type\": "     \
+    "\"WordPiece\", \"unk_token\": \"[UNK]\", \"continuing_subword_prefix\": \"##\", "   \
+    "\"vocab\": {\"[PAD]\": 0, \"[UNK]\": 1, \"[CLS]\": 2, \"[SEP]\": 3, \"[MASK]\": "   \
+    "4" model "}}}"
+
+static int from_json(struct tokenizer **tok, const char *json, struct err *err)
+{
+    const struct tokenizer_file file = {"tokenizer.json", json, (int64_t)strlen(json),
+                                        NULL};
+    return tokenizer_new(tok, &file, 1, true, err);
+}
+
+static void tokenizer_json_of_a_wordpiece_is_its_vocab_txt(void **state)
+{
+    const struct tokenizer_file *file;
+    struct err err = ERR_INIT;
+    struct tokenizer *tok;
+
+    (void)state;
+    assert_ok(from_json(&tok, WORDPIECE("\"lowercase\": false", ", \"Ab\": 5"), &err),
+              &err);
+    expect(tok, "Ab ab", "5:0:2 1:3:5");
+    assert_false(tokenizer_lower_case(tok));
+    assert_int_equal(tokenizer_files(tok, &file), 1);
+    assert_string_equal(file[0].name, "vocab.txt");
+    assert_string_equal(file[0].text, "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nAb\n");
+    tokenizer_free(tok);
+    assert_fails(from_json(&tok, WORDPIECE("\"clean_text\": false", ""), &err), &err,
+                 ERR_INPUT, "its normalizer is not that of BERT");
+    assert_fails(from_json(&tok, WORDPIECE("\"lowercase\": true", ", \"x\": 9"), &err),
+                 &err, ERR_INPUT, "token \"x\": its id is not one of 0 to 5");
+    assert_fails(from_json(&tok, WORDPIECE("\"lowercase\": true", ", \"x\": 4"), &err),
+                 &err, ERR_INPUT, "each once");
+}
+
 static void very_long_words_and_runs_of_marks_end_quickly(void **state)
 {
     (void)state;
@@ -315,6 +353,7 @@ int main(void)
         cmocka_unit_test(cased_keeps_capitals_and_accents),
         cmocka_unit_test(names_and_numbers_of_tokens_agree),
         cmocka_unit_test(vocabulary_without_special_tokens_is_refused),
+        cmocka_unit_test(tokenizer_json_of_a_wordpiece_is_its_vocab_txt),
         cmocka_unit_test(very_long_words_and_runs_of_marks_end_quickly),
         cmocka_unit_test(hard_texts_equal_the_reference),
         cmocka_unit_test(whole_files_equal_the_reference),
