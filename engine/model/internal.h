@@ -49,6 +49,16 @@ void gpt2_read(struct param *p, const struct safetensors_entry *e,
 int64_t gpt2_write(struct safetensors_entry *e, const struct model *m,
                    const struct param *p, struct arena *arena, bool bare);
 
+/* ---- spans.c: answers from logits ---- */
+
+struct span_search;
+struct span_search *span_search_new(struct err *err);
+void span_search_free(struct span_search *s);
+/* Example i's answer out of its windows' logits: logits[w] are the (start, end) pairs of
+ * window w's tokens. Fills what predictions hold of it. */
+int span_predict(struct span_search *s, struct predictions *p, int64_t i,
+                 const float *const *logits, struct err *err);
+
 /* Draws one parameter as Devlin et al. do: N(0, range), norms 1 and 0, biases 0. */
 void param_draw(struct param *p, uint64_t seed, double range);
 

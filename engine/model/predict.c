@@ -33,9 +33,9 @@ struct predictor {
     struct model *model;
     struct tape *tape;
     const float *const *gates;
-    struct arena *arena; /* of a batch */
-    double *best;        /* spans: score of the best answer so far, per example */
-    const float *start;  /* hidden states before block first_block, or NULL */
+    struct arena *arena;        /* of a batch */
+    struct span_search *search; /* spans */
+    const float *start;         /* hidden states before block first_block, or NULL */
     int64_t first_block;
 };
 
@@ -147,9 +147,12 @@ static struct predictions *new_predictions(const struct dataset *data, struct er
     if (data->task->kind == TASK_CLASSES || data->task->kind == TASK_CHOICE)
         p->pred = arena_zalloc(p->arena, n * (int64_t)sizeof(int32_t));
     if (data->task->kind == TASK_SPAN) {
-        p->text = arena_zalloc(p->arena, n * (int64_t)sizeof(char *));
-        for (int64_t i = 0; p->text && i < n; i++)
-            p->text[i] = "";
+        p->text = arena_zalloc(p->arena, n * (int64_t)sizeof *p->text);
+        p->guess = arena_zalloc(p->arena, n * (int64_t)sizeof *p->guess);
+    }
+    if (data->task->kind == TASK_SPAN && data->task->no_answer) {
+        p->answer = arena_zalloc(p->arena, n * (int64_t)sizeof *p->answer);
+        p->null_odds = arena_zalloc(p->arena, n * (int64_t)sizeof *p->null_odds);
     }
     if (arena_failed(p->arena, err))
         goto fail;
@@ -195,32 +198,24 @@ static void take_value(struct predictor *pr, int64_t i, float x, float want)
     pr->out->score[i] = d * d;
 }
 
-/*
- * The best span of a window: start and end inside the context, at most 30 tokens long, by
- * the sum of the logits (Devlin et al. 2019, 4.2); against [CLS] at position 0 for no
- * answer.
- */
-static void take_span(struct predictor *pr, int64_t i, const struct sequence *s,
-                      const float *logits)
+/* The answer of an example and the mean loss of its windows, which are the batch's
+ * sequences from k on. Returns where the next example's begin. */
+static int64_t take_span(struct predictor *pr, const struct batch *b, int64_t k,
+                         const float *logits, const struct tensor *each, struct err *err)
 {
-    enum { LONGEST = 30 };
-    struct predictions *p = pr->out;
-    const struct example *ex = &pr->data->raw->v[i];
+    int64_t i = pr->data->seq[b->seq[k]].example;
+    int64_t n = pr->data->first[i + 1] - pr->data->first[i];
+    const float **window = arena_alloc(pr->arena, n * (int64_t)sizeof *window);
+    double sum = 0;
 
-    for (int32_t a = s->context; a < s->n; a++) {
-        if (s->from[a] < 0)
-            continue;
-        for (int32_t b = a; b < s->n && b < a + LONGEST; b++) {
-            double score = (double)logits[2 * a] + (double)logits[2 * b + 1];
-            if (s->to[b] < 0 || !(score > pr->best[i]))
-                continue;
-            pr->best[i] = score;
-            p->logits[2 * i] = logits[2 * a];
-            p->logits[2 * i + 1] = logits[2 * b + 1];
-            p->text[i] = arena_printf(p->arena, "%.*s", (int)(s->to[b] - s->from[a]),
-                                      ex->b + s->from[a]);
-        }
+    if (arena_failed(pr->arena, err))
+        return -1;
+    for (int64_t w = 0; w < n; w++) {
+        window[w] = logits + 2 * (int64_t)b->offset[k + w];
+        sum += each ? tensor_get(each, k + w) : (double)NAN;
     }
+    pr->out->score[i] = sum / (double)n;
+    return span_predict(pr->search, pr->out, i, window, err) ? -1 : k + n;
 }
 
 /* Of language models: the mean loss of the example's tokens that are told. Rows of an
@@ -264,8 +259,8 @@ static int take_likelihoods(struct predictor *pr, const struct batch *b,
     return 0;
 }
 
-static void take(struct predictor *pr, const struct batch *b, const struct tensor *logits,
-                 const struct tensor *each)
+static int take(struct predictor *pr, const struct batch *b, const struct tensor *logits,
+                const struct tensor *each, struct err *err)
 {
     const struct dataset *d = pr->data;
     const float *v = logits ? tensor_f32(logits) : NULL;
@@ -280,12 +275,10 @@ static void take(struct predictor *pr, const struct batch *b, const struct tenso
     }
     if ((d->task->kind == TASK_MLM || d->task->kind == TASK_LM) && each)
         take_hidden(pr, b, each);
-    for (int64_t s = 0; d->task->kind == TASK_SPAN && s < b->n_seq; s++) {
-        const struct sequence *seq = &d->seq[b->seq[s]];
-        take_span(pr, seq->example, seq, v + 2 * b->offset[s]);
-        if (each && seq->part == 0)
-            pr->out->score[seq->example] = tensor_get(each, s);
-    }
+    for (int64_t k = 0; d->task->kind == TASK_SPAN && k < b->n_seq;)
+        if ((k = take_span(pr, b, k, v, each, err)) < 0)
+            return -1;
+    return arena_failed(pr->out->arena, err);
 }
 
 static int run_batch(struct predictor *pr, const int64_t *pick, int64_t n,
@@ -313,8 +306,7 @@ static int run_batch(struct predictor *pr, const int64_t *pick, int64_t n,
         return -1;
     if (pr->out->likelihood)
         return take_likelihoods(pr, &batch, each, err);
-    take(pr, &batch, out.logits, each);
-    return arena_failed(pr->out->arena, err);
+    return take(pr, &batch, out.logits, each, err);
 }
 
 static void mean_loss(struct predictions *p)
@@ -335,11 +327,9 @@ static int predictor_init(struct predictor *pr, struct model *model,
 {
     *pr = (struct predictor){.data = data, .model = model, .tape = tape};
     pr->arena = arena_new(err);
-    pr->best = mem_new(data->n, sizeof *pr->best, err);
+    pr->search = span_search_new(err);
     pr->out = new_predictions(data, err);
-    for (int64_t i = 0; pr->best && i < data->n; i++)
-        pr->best[i] = -(double)INFINITY;
-    return pr->arena && pr->best && pr->out ? 0 : -1;
+    return pr->arena && pr->search && pr->out ? 0 : -1;
 }
 
 /* What was predicted, if all went well. */
@@ -351,7 +341,7 @@ static void predictor_end(struct predictor *pr, struct predictions **out, int rc
     } else {
         predictions_free(pr->out);
     }
-    free(pr->best);
+    span_search_free(pr->search);
     arena_free(pr->arena);
 }
 

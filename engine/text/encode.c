@@ -370,6 +370,7 @@ int dataset_encode_as(struct dataset **out, const struct task *task, struct exam
     data->windows = how->windows;
     data->special = tokenizer_special(tok);
     data->n_vocab = tokenizer_size(tok);
+    data->span = (struct span_rule){20, 30, 0};
     int len = snprintf(data->name, sizeof data->name, "%s/%s", task->name, split);
     if (len < 0 || (size_t)len >= sizeof data->name) {
         err_set(err, ERR_INPUT, "%s/%s: the name is longer than %d bytes", task->name,

@@ -410,11 +410,75 @@ void stage_predictions(struct stage *st, const struct predictions *p, int64_t st
         st->rec.text(st->rec.ctx, RECORD_RESULT, arena_printf(a, "%s/text", base),
                      p->text, p->n, &st->err);
     tell_broken(st, p);
+    if (p->answer && !stage_failed(st))
+        st->rec.text(st->rec.ctx, RECORD_RESULT, arena_printf(a, "%s/answer", base),
+                     p->answer, p->n, &st->err);
+    if (p->null_odds)
+        stage_doubles(st, arena_printf(a, "%s/null_odds", base), p->null_odds, p->n, 0,
+                      "example", NULL);
     if (known)
         record_metrics(st, p, step);
     else
         stage_note(st, "%s has no labels: predictions are kept, there is no metric",
                    d->name);
+}
+
+/* Guesses of all examples, one after another. */
+struct guesses {
+    int64_t n;
+    int64_t *first; /* of each example; one more at the end */
+    float *start, *end;
+    int64_t *text_end;
+    struct strbuf text;
+};
+
+static int guesses_fill(struct guesses *g, const struct predictions *p, struct arena *a,
+                        struct err *err)
+{
+    int64_t k = 0;
+
+    for (int64_t i = 0; i < p->n; i++)
+        g->n += p->guess[i].n;
+    g->first = arena_alloc(a, (p->n + 1) * (int64_t)sizeof *g->first);
+    g->start = arena_alloc(a, g->n * (int64_t)sizeof *g->start);
+    g->end = arena_alloc(a, g->n * (int64_t)sizeof *g->end);
+    g->text_end = arena_alloc(a, g->n * (int64_t)sizeof *g->text_end);
+    if (arena_failed(a, err))
+        return -1;
+    for (int64_t i = 0; i < p->n; i++) {
+        g->first[i] = k;
+        for (int64_t j = 0; j < p->guess[i].n; j++, k++) {
+            const struct span_guess *v = &p->guess[i].v[j];
+            strbuf_puts(&g->text, span_text(p, i, *v));
+            g->start[k] = v->start;
+            g->end[k] = v->end;
+            g->text_end[k] = (int64_t)g->text.len;
+        }
+    }
+    g->first[p->n] = k;
+    return arena_failed(p->arena, err) || strbuf_failed(&g->text, err) ? -1 : 0;
+}
+
+void stage_guesses(struct stage *st, const struct predictions *p)
+{
+    struct guesses g = {.text = STRBUF_INIT};
+    struct arena *a = st->arena;
+    const char *base = arena_printf(a, "/eval/%s/nbest", p->data->name);
+
+    if (p->guess && !stage_failed(st) && !guesses_fill(&g, p, a, &st->err)) {
+        struct array text = {
+            DT_U8, SHAPE((int64_t)g.text.len), strbuf_text(&g.text), {"byte"}};
+        record_numbers(st, arena_printf(a, "%s/first", base), DT_I64, g.first, p->n + 1,
+                       0, NULL, NULL);
+        stage_floats(st, arena_printf(a, "%s/start_logit", base), g.start, g.n, 0,
+                     "guess", NULL);
+        stage_floats(st, arena_printf(a, "%s/end_logit", base), g.end, g.n, 0, "guess",
+                     NULL);
+        record_numbers(st, arena_printf(a, "%s/text_end", base), DT_I64, g.text_end, g.n,
+                       0, "guess", NULL);
+        stage_array(st, arena_printf(a, "%s/text", base), &text);
+    }
+    strbuf_release(&g.text);
 }
 
 /* ---- models in runs ---- */

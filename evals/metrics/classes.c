@@ -27,7 +27,7 @@ static int f1(double *out, const struct predictions *p, struct err *err)
 {
     int64_t both = 0, either = 0; /* TP, and TP + FP + TP + FN */
     if (!p->pred && p->text)
-        return span_compute(out, p, false, err);
+        return span_f1(out, p, err);
     if (labels_check("f1", p, err))
         return -1;
     if (p->data->task->labels != 2)

@@ -13,7 +13,7 @@ int32_t labels_class(const struct predictions *p, int64_t i);
 /* The raw example i. */
 const struct example *labels_example(const struct predictions *p, int64_t i);
 
-/* Overlap of words with the best of the answers; 0 to 1. See spans.c. */
-int span_compute(double *out, const struct predictions *p, bool exact, struct err *err);
+/* F1 of the words of answers; see spans.c. */
+int span_f1(double *out, const struct predictions *p, struct err *err);
 
 #endif

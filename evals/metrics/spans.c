@@ -1,153 +1,205 @@
 /*
- * Answers as text, in the manner of SQuAD's official script (Rajpurkar et al. 2016):
- * lower case, no ASCII punctuation, no articles (a, an, the), single spaces; the best of
- * several answers counts. An example without an answer wants "". Lower case is that of
- * ASCII.
+ * Sums of SQuAD's scores, thresholds for giving no answer, and the metrics made of both.
  */
 #include "labels.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-static bool is_space(char c)
+#include "retort/squad.h"
+
+/* ---- sums ---- */
+
+static void add(struct squad_sum *sum, struct squad_score s)
 {
-    return c == ' ' || (c >= '\t' && c <= '\r');
+    sum->n++;
+    sum->exact += s.exact;
+    sum->f1 += s.f1;
 }
 
-static bool is_punct(char c)
+/* What the answer is worth if it is taken back where its odds say so. */
+static struct squad_score applied(const struct squad_said *said, int64_t i,
+                                  const struct example *ex, struct squad_score raw)
 {
-    return (c >= '!' && c <= '/') || (c >= ':' && c <= '@') || (c >= '[' && c <= '`') ||
-           (c >= '{' && c <= '~');
+    double right = ex->n_answers == 0;
+
+    if (!said->null_odds || !(said->null_odds[i] > said->threshold))
+        return raw;
+    return (struct squad_score){right, right};
 }
 
-static bool is_article(const char *w)
+static void sum_all(struct squad_scores *out, const struct examples *ex,
+                    const struct squad_said *said, const struct squad_score *raw)
 {
-    return !strcmp(w, "a") || !strcmp(w, "an") || !strcmp(w, "the");
+    for (int64_t i = 0; i < ex->n; i++) {
+        struct squad_score s = applied(said, i, &ex->v[i], raw[i]);
+        add(&out->all, s);
+        add(ex->v[i].n_answers ? &out->answerable : &out->unanswerable, s);
+    }
 }
 
-struct words {
-    char *text, **word;
-    int64_t n;
+/* ---- thresholds ---- */
+
+struct ranked {
+    double odds;
+    int64_t order, i;
 };
 
-static void words_release(struct words *w)
+static int by_odds(const void *pa, const void *pb)
 {
-    free(w->text);
-    free(w->word);
+    const struct ranked *a = pa, *b = pb;
+
+    if (a->odds < b->odds || a->odds > b->odds)
+        return a->odds < b->odds ? -1 : 1;
+    return a->order < b->order ? -1 : a->order > b->order;
 }
 
-static int words_init(struct words *w, const char *s, struct err *err)
+/*
+ * First nothing is answered. Then one answer after another is let through, by rising null
+ * odds: it adds what it is worth, or takes away the point of a question without answer.
+ * The first of the best sums counts (find_best_thresh of the script).
+ */
+static struct squad_best search(const struct examples *ex, const struct squad_said *said,
+                                const struct ranked *v, const struct squad_score *raw,
+                                bool f1)
 {
-    size_t len = strlen(s), n = 0;
-    *w = (struct words){mem_new((int64_t)len + 1, 1, err),
-                        mem_new((int64_t)len / 2 + 1, sizeof(char *), err), 0};
-    if (!w->text || !w->word)
+    struct squad_best best = {0, 0};
+    double now = 0;
+
+    for (int64_t i = 0; i < ex->n; i++)
+        now += ex->v[i].n_answers == 0;
+    best.sum = now;
+    for (int64_t k = 0; k < ex->n; k++) {
+        int64_t i = v[k].i;
+        if (ex->v[i].n_answers)
+            now += f1 ? raw[i].f1 : raw[i].exact;
+        else
+            now -= said->text[i] && said->text[i][0];
+        if (now > best.sum)
+            best = (struct squad_best){now, v[k].odds};
+    }
+    return best;
+}
+
+static int search_both(struct squad_scores *out, const struct examples *ex,
+                       const struct squad_said *said, const struct squad_score *raw,
+                       struct err *err)
+{
+    struct ranked *v = mem_new(ex->n, sizeof *v, err);
+
+    if (!v)
         return -1;
-    for (; *s; s++)
-        if (!is_punct(*s))
-            w->text[n++] = *s >= 'A' && *s <= 'Z' ? (char)(*s + 32)
-                           : is_space(*s)         ? ' '
-                                                  : *s;
-    for (char *rest = NULL, *t = strtok_r(w->text, " ", &rest); t;
-         t = strtok_r(NULL, " ", &rest))
-        if (!is_article(t))
-            w->word[w->n++] = t;
+    for (int64_t i = 0; i < ex->n; i++)
+        v[i] = (struct ranked){said->null_odds[i], said->order ? said->order[i] : i, i};
+    qsort(v, (size_t)ex->n, sizeof *v, by_odds);
+    out->exact = search(ex, said, v, raw, false);
+    out->f1 = search(ex, said, v, raw, true);
+    free(v);
     return 0;
 }
 
-static double exact(const struct words *a, const struct words *b)
+int squad_score_all(struct squad_scores *out, const struct examples *ex,
+                    const struct squad_said *said, enum squad_rules rules,
+                    struct err *err)
 {
-    if (a->n != b->n)
-        return 0;
-    for (int64_t i = 0; i < a->n; i++)
-        if (strcmp(a->word[i], b->word[i]))
-            return 0;
-    return 1;
-}
+    struct squad_score *raw = mem_new(ex->n, sizeof *raw, err);
+    int rc = raw ? 0 : -1;
 
-static int by_word(const void *a, const void *b)
-{
-    return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
-/* 2 * common / (words of both), words counted with their number. Sorts the words. */
-static double overlap(const struct words *a, const struct words *b)
-{
-    int64_t i = 0, j = 0, common = 0;
-    if (!a->n || !b->n)
-        return a->n == b->n;
-    qsort(a->word, (size_t)a->n, sizeof *a->word, by_word);
-    qsort(b->word, (size_t)b->n, sizeof *b->word, by_word);
-    while (i < a->n && j < b->n) {
-        int c = strcmp(a->word[i], b->word[j]);
-        common += c == 0;
-        i += c <= 0;
-        j += c >= 0;
-    }
-    return 2.0 * (double)common / (double)(a->n + b->n);
-}
-
-static int compare(double *out, const char *said, const char *answer, bool want_exact,
-                   struct err *err)
-{
-    struct words a = {NULL, NULL, 0}, b = {NULL, NULL, 0};
-    int rc = -1;
-    if (words_init(&a, said, err) || words_init(&b, answer, err))
-        goto done;
-    *out = want_exact ? exact(&a, &b) : overlap(&a, &b);
-    rc = 0;
-done:
-    words_release(&b);
-    words_release(&a);
+    *out = (struct squad_scores){.all = {0, 0, 0}};
+    for (int64_t i = 0; rc == 0 && i < ex->n; i++)
+        if (said->text[i])
+            rc = squad_compare(&raw[i], &ex->v[i], said->text[i], rules, err);
+    if (rc == 0)
+        sum_all(out, ex, said, raw);
+    if (rc == 0 && said->null_odds)
+        rc = search_both(out, ex, said, raw, err);
+    free(raw);
     return rc;
 }
 
-static int best_of(double *out, const struct example *e, const char *said,
-                   bool want_exact, struct err *err)
-{
-    *out = 0;
-    if (!e->n_answers)
-        return compare(out, said, "", want_exact, err);
-    for (int64_t i = 0; i < e->n_answers; i++) {
-        double x;
-        if (compare(&x, said, e->answers[i].text, want_exact, err))
-            return -1;
-        *out = x > *out ? x : *out;
-    }
-    return 0;
-}
+/* ---- metrics ---- */
 
-int span_compute(double *out, const struct predictions *p, bool want_exact,
+/* The texts are those of the best answer; which of them are taken back depends on the
+ * threshold that they were made with, and is done already. */
+static int score(struct squad_scores *out, const struct predictions *p, bool search_too,
                  struct err *err)
 {
-    double sum = 0;
+    struct squad_said said = {.text = p->text};
+
     if (!p->text)
-        return err_set(err, ERR_INPUT,
-                       "exact_match and f1 of spans need texts; %s gives none",
-                       p->data->task->name);
+        return err_set(err, ERR_INPUT, "needs texts; %s gives none", p->data->task->name);
     if (p->n < 1)
-        return err_set(err, ERR_INPUT, "a metric of no examples is not defined");
-    for (int64_t i = 0; i < p->n; i++) {
-        double x;
-        if (best_of(&x, labels_example(p, i), p->text[i], want_exact, err))
-            return -1;
-        sum += x;
+        return err_set(err, ERR_INPUT, "of no examples is not defined");
+    if (search_too) {
+        if (!p->answer)
+            return err_set(err, ERR_INPUT,
+                           "needs the odds of no answer; %s has none, every question of "
+                           "it has an answer",
+                           p->data->task->name);
+        said = (struct squad_said){
+            .text = p->answer, .null_odds = p->null_odds, .threshold = (double)INFINITY};
     }
-    *out = sum / (double)p->n;
+    return squad_score_all(out, p->data->raw, &said,
+                           p->data->task->no_answer ? SQUAD_V2 : SQUAD_V1, err);
+}
+
+static double mean(double sum, int64_t n)
+{
+    return n ? sum / (double)n : (double)NAN;
+}
+
+int span_f1(double *out, const struct predictions *p, struct err *err)
+{
+    struct squad_scores s;
+
+    if (score(&s, p, false, err))
+        return -1;
+    *out = mean(s.all.f1, s.all.n);
     return 0;
 }
 
-static int exact_match(double *out, const struct predictions *p, struct err *err)
-{
-    return span_compute(out, p, true, err);
-}
+#define SCORE(name, search_too, value)                                                   \
+    static int name(double *out, const struct predictions *p, struct err *err)           \
+    {                                                                                    \
+        struct squad_scores s;                                                           \
+        if (score(&s, p, search_too, err))                                               \
+            return -1;                                                                   \
+        *out = value;                                                                    \
+        return 0;                                                                        \
+    }
 
-extern const struct metric metric_exact_match;
-const struct metric metric_exact_match = {
-    .name = "exact_match",
-    .summary = "share of answers that are word for word right",
-    .larger_is_better = true,
-    .high = 1,
-    .version = 1,
-    .compute = exact_match,
-};
+SCORE(exact_match, false, mean(s.all.exact, s.all.n))
+SCORE(answerable_exact, false, mean(s.answerable.exact, s.answerable.n))
+SCORE(answerable_f1, false, mean(s.answerable.f1, s.answerable.n))
+SCORE(unanswerable, false, mean(s.unanswerable.exact, s.unanswerable.n))
+SCORE(best_exact, true, mean(s.exact.sum, s.all.n))
+SCORE(best_exact_threshold, true, s.exact.threshold)
+SCORE(best_f1, true, mean(s.f1.sum, s.all.n))
+SCORE(best_f1_threshold, true, s.f1.threshold)
+
+#define METRIC_ROW(id, text, function, low_, high_)                                      \
+    extern const struct metric metric_##id;                                              \
+    const struct metric metric_##id = {                                                  \
+        .name = #id,                                                                     \
+        .summary = text,                                                                 \
+        .larger_is_better = true,                                                        \
+        .low = low_,                                                                     \
+        .high = high_,                                                                   \
+        .version = 1,                                                                    \
+        .compute = function,                                                             \
+    }
+
+METRIC_ROW(exact_match, "share of answers that are word for word right", exact_match, 0,
+           1);
+METRIC_ROW(answerable_exact, "exact_match of the questions that have an answer",
+           answerable_exact, 0, 1);
+METRIC_ROW(answerable_f1, "f1 of the questions that have an answer", answerable_f1, 0, 1);
+METRIC_ROW(unanswerable, "share of the questions without answer that were given none",
+           unanswerable, 0, 1);
+METRIC_ROW(best_exact, "exact_match at the best threshold of the null odds", best_exact,
+           0, 1);
+METRIC_ROW(best_exact_threshold, "the threshold of best_exact", best_exact_threshold, 0,
+           0);
+METRIC_ROW(best_f1, "f1 at the best threshold of the null odds", best_f1, 0, 1);
+METRIC_ROW(best_f1_threshold, "the threshold of best_f1", best_f1_threshold, 0, 0);

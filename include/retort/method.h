@@ -66,6 +66,10 @@ struct method {
     /* Where the code differs from the paper; ends with a NULL name. NULL: one reading
      * only. */
     const struct option_default *code;
+    /* Options that came when runs of the method were stored already: at their defaults
+     * they are no part of the identity, so those runs still count. NULL-terminated, or
+     * NULL. */
+    const char *const *later;
 };
 
 /* The registry, NULL-terminated in the order of list.def; by name, or NULL. */

@@ -168,6 +168,8 @@ void stage_output_model(struct stage *st, struct model *model);
  * eval/<task>/<split>/<metric> at `step`. Of a test set without labels the predictions
  * alone: no label, score or metric. */
 void stage_predictions(struct stage *st, const struct predictions *p, int64_t step);
+/* Of spans: all guesses, below /eval/<task>/<split>/nbest (docs/store.md). */
+void stage_guesses(struct stage *st, const struct predictions *p);
 /* One metric of predictions. */
 double stage_score(struct stage *st, const struct metric *m, const struct predictions *p);
 

@@ -96,6 +96,7 @@ struct task {
     const char *const *splits;           /* NULL-terminated */
     int64_t version; /* raise when the examples or their reading change */
     int64_t max_len; /* usual cut in tokens, with [CLS] and [SEP] */
+    bool no_answer;  /* spans: a question may have none (SQuAD 2.0) */
     /* The files of a split relative to the data folder, NULL-terminated: candidates,
      * first that exists is read ("MRPC/dev.tsv", "MRPC/dev.jsonl"). NULL: generated. */
     const char *const *(*files)(const struct task *task, const char *split);
@@ -194,6 +195,27 @@ enum lm_windows {
     LM_WINDOWS_INSIDE,
 };
 
+/*
+ * How the answer of a span task is read off the logits of its windows, as run_squad of
+ * the BERT repository does it (Devlin et al. 2019, 4.2 and 4.3):
+ *
+ * Of each window the n_best largest starts and ends are paired (of equal logits the first
+ * token's). A pair counts if both lie in the context, the end is not before the start and
+ * the answer not longer than max_answer tokens, and if its start has more context in this
+ * window than in any other that it is part of. Pairs of all windows are ordered by the
+ * sum of both logits; of two with one text the better is kept; n_best remain. The text is
+ * cut out of the context.
+ *
+ * Where a question may have no answer, the null score is the least sum of the logits of
+ * [CLS] among the windows; its odds are that sum less the best answer's. If they are
+ * above null_threshold, no answer is given.
+ */
+struct span_rule {
+    int64_t n_best;
+    int64_t max_answer;
+    double null_threshold;
+};
+
 /* An encoded split. Examples are in the file's order, or in the slice's: raw->v[i],
  * first[i] and index[i] speak of the same example i. seq[], first[] and index[] are on
  * the heap, the sequences' arrays in the arena. */
@@ -215,6 +237,7 @@ struct dataset {
     int64_t n_vocab; /* tokens of the tokenizer */
     bool causal;     /* sequences have targets */
     enum lm_windows windows;
+    struct span_rule span; /* 20, 30 and 0, unless the caller changes them */
 };
 
 /*
@@ -321,6 +344,21 @@ int64_t *dataset_order(const struct dataset *data, uint64_t seed, int64_t epoch,
 
 /* ---- predictions ---- */
 
+/* A possible answer: bytes of the context, or one of these. */
+enum {
+    SPAN_NONE = -1, /* no answer, "" */
+    SPAN_EMPTY = -2 /* of a question none of whose pairs counts: the word "empty", with
+                     * logits of 0, as run_squad has it */
+};
+struct span_guess {
+    int32_t from, to;
+    float start, end; /* logits */
+};
+struct span_list {
+    struct span_guess *v;
+    int64_t n;
+};
+
 /* What a model said about a dataset, example by example, in its order. */
 struct predictions {
     const struct dataset *data;
@@ -335,8 +373,16 @@ struct predictions {
     int64_t *tokens;   /* (n) TASK_LM: targets that count; score is their mean */
     bool likelihood;   /* choices: logits are log-likelihoods, of a decoder */
     const char **text; /* (n) spans: the answer, "" for none */
-    double loss;       /* mean of score where known; TASK_LM: of all its tokens */
+    /* Spans: the best answer, and where there may be none how much better none would be
+     * (the null score less the answer's); `text` is "" where that is above the threshold.
+     * NULL where every question has an answer. */
+    const char **answer;     /* (n) */
+    double *null_odds;       /* (n) */
+    struct span_list *guess; /* (n) spans: the best answers, best first */
+    double loss;             /* mean of score where known; TASK_LM: of all its tokens */
 };
 void predictions_free(struct predictions *p);
+/* The text of one of example i's guesses, in the predictions' arena. */
+const char *span_text(const struct predictions *p, int64_t i, struct span_guess g);
 
 #endif

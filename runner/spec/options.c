@@ -197,6 +197,20 @@ static const char *default_text(const struct method *m, const struct option *o,
     return o->def;
 }
 
+/* What was added to a method later must not make its runs unknown. */
+static bool left_out(struct spec *sp, const struct method *m, const struct option *o,
+                     const struct node *v)
+{
+    const struct node *def;
+
+    for (const char *const *name = m->later; name && *name; name++)
+        if (!strcmp(*name, o->name)) {
+            def = default_node(sp, m, o, o->def);
+            return def && !strcmp(node_canonical(sp, def), node_canonical(sp, v));
+        }
+    return false;
+}
+
 bool options_read(struct spec *sp, struct stage_decl *st, const char *reading)
 {
     const struct method *m = st->method;
@@ -223,6 +237,8 @@ bool options_read(struct spec *sp, struct stage_decl *st, const char *reading)
             break;
         }
         ok = read_value(&r, (char *)st->options + o->offset) && ok;
+        if (left_out(sp, m, o, r.v))
+            continue;
         json_member(&w, o->name);
         node_write(&w, r.v);
     }

@@ -299,6 +299,10 @@ static void errors_name_file_line_and_field(void **state)
     "impossible\":" impossible                                                           \
     ",\"answers\":[{\"text\":\"Rome\",\"answer_start\":" start "}]}]}]}]}"
 
+#define SQUAD_NONE                                                                       \
+    "{\"data\":[{\"paragraphs\":[{\"context\":\"c\",\"qas\":[{\"id\":\"q\","             \
+    "\"question\":\"Q\",\"is_impossible\":true,\"answers\":[]}]}]}]}"
+
 static void squad_counts_code_points_and_answers_are_checked(void **state)
 {
     struct err err = ERR_INIT;
@@ -314,18 +318,20 @@ static void squad_counts_code_points_and_answers_are_checked(void **state)
     examples_free(ex);
     refuse("squad/v1", "dev", "SQuAD/dev-v1.1.json", SQUAD("8", "false"),
            "does not stand");
-    refuse("squad/v1", "dev", "SQuAD/dev-v1.1.json", SQUAD("9", "true"), "squad/v2");
+    refuse("squad/v1", "dev", "SQuAD/dev-v1.1.json", SQUAD_NONE, "squad/v2");
+    refuse("squad/v2", "dev", "SQuAD/dev-v2.0.json", SQUAD("9", "true"),
+           "one of them is wrong");
     refuse("squad/v1", "dev", "SQuAD/dev-v1.1.json", "{\"data\":[{}]}", "paragraphs");
     refuse("squad/v1", "dev", "SQuAD/dev-v1.1.json", "{\"data\":[{\"paragraphs\":[{}]}]}",
            "context");
     refuse("squad/v1", "dev", "SQuAD/dev-v1.1.json", "{\"data\":[{\"paragraphs\":[3]}]}",
-           "context");
+           "a paragraph is an object");
     refuse("squad/v1", "dev", "SQuAD/dev-v1.1.json",
            "{\"data\":[{\"paragraphs\":[{\"context\":\"c\",\"qas\":[{}]}]}]}",
            "question needs");
     refuse("squad/v1", "dev", "SQuAD/dev-v1.1.json",
            "{\"data\":[{\"paragraphs\":[{\"context\":\"c\"}]}]}", "qas");
-    refuse("squad/v1", "dev", "SQuAD/dev-v1.1.json", "[]", "array \"data\"");
+    refuse("squad/v1", "dev", "SQuAD/dev-v1.1.json", "[]", "is an object");
     put_file("SQuAD/dev-v1.1.json",
              "{\"data\":[{\"paragraphs\":[{\"context\":\"c\",\"qas\":[{\"id\":\"q\","
              "\"question\":\"Q\","
@@ -333,7 +339,7 @@ static void squad_counts_code_points_and_answers_are_checked(void **state)
     ex = load(task_find("squad/v1"), "dev", &rc, &err);
     assert_ok(rc, &err);
     examples_free(ex);
-    put_file("SQuAD/dev-v2.0.json", SQUAD("9", "true"));
+    put_file("SQuAD/dev-v2.0.json", SQUAD_NONE);
     ex = load(task_find("squad/v2"), "dev", &rc, &err);
     assert_ok(rc, &err);
     assert_false(ex->v[0].answerable);
