@@ -61,9 +61,9 @@ struct launch {
                        * from the texts that the plan's spec holds */
     const char *const *set;
     int64_t n_set;
-    int jobs;    /* workers, at least 1 */
-    int threads; /* of each; 0: the cores, shared among the workers */
-    bool quiet;  /* tell failures and notes alone */
+    int jobs;            /* workers, at least 1 */
+    int threads;         /* of each; 0: the cores, shared among the workers */
+    bool quiet;          /* tell failures and notes alone */
     const char *profile; /* folder for each job's profile, or NULL */
 };
 
@@ -98,7 +98,7 @@ struct worker_link; /* to the process that launched it */
 /* What it was launched with; all belongs to the link. */
 struct worker_order {
     const char *spec, *store, *pins, *digest;
-    const char *profile; /* a folder; "": none is made */
+    const char *profile;          /* a folder; "": none is made */
     const struct spec_file *file; /* as the launcher read them */
     int64_t n_files;
     const char *const *set;

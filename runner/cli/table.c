@@ -77,6 +77,19 @@ static void close_query(struct query *q)
     table_free(q->table);
 }
 
+/* Runs that are there and cannot be read: nobody would look for them behind a cell. */
+static void tell_damaged(const struct query *q)
+{
+    for (int64_t i = 0; i < q->plan->n; i++) {
+        struct err err = ERR_INIT;
+        struct run_info info;
+        if (q->plan->job[i].state == JOB_RERUN &&
+            !store_stat(q->store, q->plan->job[i].id, &info, &err) &&
+            info.state == RUN_DAMAGED)
+            fprintf(stderr, "retort: %s\n", info.failure);
+    }
+}
+
 static int run_table(const void *given)
 {
     const struct args *args = given;
@@ -91,10 +104,12 @@ static int run_table(const void *given)
     } else {
         fputs(strbuf_text(&out), stdout);
         rc = table_problems(q.table) > 0;
-        if (rc)
+        if (rc) {
+            tell_damaged(&q);
             fprintf(stderr,
                     "retort: %lld cells are not whole; retort run %s fills them\n",
                     (long long)table_problems(q.table), q.path);
+        }
     }
     strbuf_release(&out);
     close_query(&q);
@@ -114,6 +129,8 @@ static int run_plot(const void *given)
     } else {
         printf("%s.png\n", args->base);
         rc = table_problems(q.table) > 0;
+        if (rc)
+            tell_damaged(&q);
     }
     close_query(&q);
     return rc;

@@ -31,6 +31,7 @@ grep -q "^$id *damaged" log || fail "ls does not name the damaged run"
 grep -q "run.h5: is damaged: its checksum is wrong" log || fail "show does not say what is wrong"
 "$RETORT" table table.json > log 2>&1 && fail "a table with a damaged run passes as whole"
 grep -q "| all | \(missing | 0\|0.*missing\)" log || fail "the table does not show the good cell and mark the other"
+grep -q "^retort: .*$id.*is damaged" log || fail "the table does not name the damaged run"
 "$RETORT" plan spec.json > log 2>&1
 grep -q "$id.*rerun.*damaged" log || fail "the plan does not make it again"
 "$RETORT" run spec.json > log 2>&1 || fail "running over a damaged run fails"
