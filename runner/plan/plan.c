@@ -525,9 +525,11 @@ struct plan *plan_new(struct spec *spec, struct store *store,
         pl.plan->spec = spec;
         rc = build(&pl);
     }
-    if (rc && diags_count(diags) == before)
+    if (rc && diags_count(diags) == before) {
         diags_add(diags, spec->path, NULL, 0, 0, "%s",
                   *spec->err.text ? spec->err.text : "not enough memory");
+        diags_cause(diags, *spec->err.text ? spec->err.code : ERR_MEMORY);
+    }
     map_release(&spec->reported);
     spec->diags = NULL;
     map_release(&pl.identities);

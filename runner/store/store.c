@@ -85,6 +85,16 @@ char *store_origins(struct store *s, const char *id, struct err *err)
 
 /* ---- one run ---- */
 
+static void set_damaged(struct run_info *out, const char *id, int64_t size,
+                        const struct err *why)
+{
+    memset(out, 0, sizeof *out);
+    field_set(out->id, sizeof out->id, id);
+    out->state = RUN_DAMAGED;
+    out->bytes = size;
+    field_set(out->failure, sizeof out->failure, why->text);
+}
+
 static void stat_sealed(struct store *s, const char *id, const char *path,
                         struct run_info *out)
 {
@@ -106,13 +116,8 @@ static void stat_sealed(struct store *s, const char *id, const char *path,
         content_free(c);
         file_unmap(&map);
     }
-    if (err_is_set(&err)) {
-        memset(out, 0, sizeof *out);
-        field_set(out->id, sizeof out->id, id);
-        out->state = RUN_DAMAGED;
-        out->bytes = size;
-        field_set(out->failure, sizeof out->failure, err.text);
-    }
+    if (err_is_set(&err))
+        set_damaged(out, id, size, &err);
 }
 
 /* Step of the newest checkpoint that can be read. */
@@ -140,22 +145,23 @@ static int64_t checkpoint_step(const char *dir)
     return step;
 }
 
-static int stat_partial(const char *id, const char *dir, struct run_info *out,
-                        struct err *err)
+static void stat_partial(const char *id, const char *dir, struct run_info *out)
 {
     struct err local = ERR_INIT;
     struct journal_maps maps = {NULL, 0, 0};
     struct content *c = NULL;
     int64_t g;
 
-    if (journal_newest(&g, dir, err))
-        return -1;
+    if (journal_newest(&g, dir, &local)) { /* a folder without the right to look */
+        set_damaged(out, id, 0, &local);
+        return;
+    }
     out->state = lease_alive(dir, NULL, 0) ? RUN_ACTIVE : RUN_PARTIAL;
     field_set(out->id, sizeof out->id, id);
     if (!g) {
         if (out->state != RUN_ACTIVE)
             out->state = RUN_ABSENT; /* a folder that nothing came into */
-        return 0;
+        return;
     }
     enum run_state state = out->state;
     if (journal_read(&c, &maps, dir, g, -1, &local)) {
@@ -174,7 +180,6 @@ static int stat_partial(const char *id, const char *dir, struct run_info *out,
     out->seconds = journal_seconds(dir);
     content_free(c);
     journal_maps_release(&maps);
-    return 0;
 }
 
 struct label_search {
@@ -209,7 +214,7 @@ static int stat_run(struct store *s, const char *id, struct run_info *out,
     } else if (file_exists(path)) {
         stat_sealed(s, id, path, out);
     } else if (file_is_dir(dir)) {
-        rc = stat_partial(id, dir, out, err);
+        stat_partial(id, dir, out);
     } else {
         field_set(out->id, sizeof out->id, id);
         out->state = RUN_ABSENT;

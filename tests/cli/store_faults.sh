@@ -73,6 +73,26 @@ chmod -R a-w runs
 grep -q "0 done, 0 failed, 5 cached" log || fail "finished runs of a read-only store do not serve"
 chmod -R u+w runs
 
+# One folder that may not be looked into, as somebody who is not root.
+if [ "$(id -u)" -eq 0 ] && command -v setpriv > /dev/null; then
+    closed=$(dirname "$(file_of "$(run_of start)")")
+    chmod 000 $closed
+    chmod a+rx . runs
+    nobody() { setpriv --reuid=65534 --regid=65534 --clear-groups "$@" > log 2>&1; }
+    if nobody "$RETORT" --version && nobody ls .; then
+        nobody "$RETORT" ls || fail "ls fails for one closed folder"
+        grep -q "damaged.*Permission denied" log || fail "ls does not name the closed folder"
+        [ "$(grep -c sealed log)" -eq 4 ] || fail "ls does not show the open ones"
+        nobody "$RETORT" plan spec.json || fail "plan fails for one closed folder"
+        chmod 000 runs
+        rc=0
+        nobody "$RETORT" plan spec.json || rc=$?
+        chmod 755 runs
+        [ $rc -eq 4 ] || fail "a closed store gives exit code $rc, not 4"
+    fi
+    chmod 755 $closed
+fi
+
 # A newer program's run.
 f=$(file_of "$(run_of start)")
 if command -v python3 > /dev/null && [ -n "${RETORT_PYTHON-}" ]; then
