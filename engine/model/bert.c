@@ -31,7 +31,7 @@ struct tensor *bert_block(struct pass *p, const struct block *b, struct tensor *
     a = site_linear(p, &b->attn_out, site_attention(p, &b->attn, x));
     x = p->first_only ? pass_first(p, x) : x;
     x = site_add_norm(p, &b->ln1, x, b->attn_out.name, drop, a);
-    h = site_linear(p, &b->ffn_out, site_active(p, &b->ffn_in, x));
+    h = site_linear(p, &b->ffn_out, site_neurons(p, b, site_active(p, &b->ffn_in, x)));
     return site_add_norm(p, &b->ln2, x, b->ffn_out.name, drop, h);
 }
 

@@ -166,6 +166,9 @@ static void add_block(struct builder *b, struct block *k, int64_t layer)
         add_linear(b, &k->ffn_gate, join(b, base, w->gate), ffn, cfg->width, w->bias);
     add_linear(b, &k->ffn_in, join(b, base, w->in), ffn, cfg->width, w->bias);
     add_linear(b, &k->ffn_out, join(b, base, w->out), cfg->width, ffn, w->bias);
+    k->neuron_keep = arena_alloc(b->m->arena, ffn * (int64_t)sizeof *k->neuron_keep);
+    for (int64_t j = 0; k->neuron_keep && j < ffn; j++)
+        k->neuron_keep[j] = 1;
     add_norm(b, &k->ln2, join(b, base, w->ln2), cfg->width, w->rms);
 }
 

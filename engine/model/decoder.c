@@ -36,6 +36,7 @@ struct tensor *decoder_block(struct pass *p, const struct block *b, struct tenso
         f = mul(t, site_active(p, &b->ffn_gate, h), site_linear(p, &b->ffn_in, h));
     else
         f = site_active(p, &b->ffn_in, h);
+    f = site_neurons(p, b, f);
     return add(t, x,
                site_dropout(p, b->ffn_out.name, drop, site_linear(p, &b->ffn_out, f)));
 }

@@ -23,7 +23,7 @@ static bool reads_first_only(const struct pass *p, int64_t layer)
 {
     return layer == p->model->cfg.layers - 1 && head_has_pooler(p->model->head) &&
            !(p->flags & PASS_HIDDEN) && !p->tap_hidden && !p->tap_probs &&
-           !p->tap_context;
+           !p->tap_context && !p->tap_neurons;
 }
 
 /* The first row of each sequence, as dropout names it. */
@@ -80,7 +80,7 @@ struct output model_forward(struct pass *p)
             p->tap_hidden[l + 1] = x;
         if (p->tap_first)
             p->tap_first[l + 1] = pass_first(p, x);
-        if (!p->tap_hidden && !p->tap_first && !p->tap_probs)
+        if (!p->tap_hidden && !p->tap_first && !p->tap_probs && !p->tap_neurons)
             x = tape_keep(p->tape, mark, x);
     }
     out.hidden = p->first_only ? NULL : x;

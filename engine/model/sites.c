@@ -156,6 +156,19 @@ struct tensor *site_attention(struct pass *p, const struct site_attention *s,
     return c;
 }
 
+struct tensor *site_neurons(struct pass *p, const struct block *b, struct tensor *h)
+{
+    int64_t n = b->ffn_in.weight->value.shape.dim[0], kept = 0;
+
+    for (int64_t j = 0; j < n; j++)
+        kept += b->neuron_keep[j] == 1.0f; /* exact: it is 0 or 1 */
+    if (kept < n)
+        h = mul(p->tape, h, tape_constant(p->tape, SHAPE(n), b->neuron_keep));
+    if (p->tap_neurons)
+        p->tap_neurons[b - p->model->block] = h;
+    return h;
+}
+
 const void *pass_gate_grad(const struct pass *p, int64_t layer)
 {
     return p->gate_leaf[layer] ? tape_grad(p->tape, p->gate_leaf[layer]) : NULL;

@@ -26,6 +26,17 @@ static int copy_param(struct param *to, const struct param *from, struct arena *
     return 0;
 }
 
+static int64_t neurons_of(const struct block *b)
+{
+    return b->ffn_in.weight->value.shape.dim[0];
+}
+
+static void copy_keeps(struct block *to, const struct block *from)
+{
+    memcpy(to->attn.keep, from->attn.keep, (size_t)to->attn.heads * sizeof(float));
+    memcpy(to->neuron_keep, from->neuron_keep, (size_t)neurons_of(to) * sizeof(float));
+}
+
 int model_clone(struct model **out, const struct model *model, struct err *err)
 {
     struct model *m = NULL;
@@ -40,8 +51,7 @@ int model_clone(struct model **out, const struct model *model, struct err *err)
         if (copy_param(m->param[i], model->param[i], m->arena))
             goto fail;
     for (int64_t l = 0; l < m->cfg.layers; l++)
-        memcpy(m->block[l].attn.keep, model->block[l].attn.keep,
-               (size_t)m->block[l].attn.heads * sizeof(float));
+        copy_keeps(&m->block[l], &model->block[l]);
     m->tok = tokenizer_hold(model->tok);
     *out = m;
     return 0;
@@ -95,8 +105,7 @@ int model_blocks(struct model **out, const struct model *from, const int64_t *bl
         }
     }
     for (int64_t l = 0; l < n; l++)
-        memcpy(m->block[l].attn.keep, from->block[block[l]].attn.keep,
-               (size_t)m->block[l].attn.heads * sizeof(float));
+        copy_keeps(&m->block[l], &from->block[block[l]]);
     m->tok = tokenizer_hold(from->tok);
     *out = m;
     return 0;
@@ -199,10 +208,136 @@ static int slice_layer(struct model *m, int64_t layer, struct err *err)
     return 0;
 }
 
-int model_slice(struct model *model, struct err *err)
+/* ---- neurons ---- */
+
+enum { NEURON_PARAMS = 5 };
+
+/* What holds a block's neurons: rows (axis 0) of some, columns of W_out. */
+static int neuron_params(struct param *list[NEURON_PARAMS], const struct block *b)
+{
+    struct param *all[NEURON_PARAMS] = {b->ffn_out.weight, b->ffn_in.weight,
+                                        b->ffn_in.bias, b->ffn_gate.weight,
+                                        b->ffn_gate.bias};
+    int n = 0;
+
+    for (int i = 0; i < NEURON_PARAMS; i++)
+        if (all[i])
+            list[n++] = all[i];
+    return n;
+}
+
+/* Elements of a parameter that belong to neuron j: `*n` from `*first` on, `*step` apart.
+ * The first of the list is W_out, whose columns they are. */
+static void neuron_part(const struct param *p, bool column, int64_t j, int64_t *first,
+                        int64_t *step, int64_t *n)
+{
+    struct shape s = p->value.shape;
+
+    *n = s.rank == 1 ? 1 : s.dim[column ? 0 : 1];
+    *step = column ? s.dim[1] : 1;
+    *first = column ? j : j * *n;
+}
+
+bool block_neuron_masked(const struct block *b, int64_t neuron)
+{
+    struct param *list[NEURON_PARAMS];
+    int params = neuron_params(list, b);
+
+    for (int k = 0; k < params; k++) {
+        int64_t first, step, n;
+        if (!list[k]->mask)
+            return false;
+        neuron_part(list[k], k == 0, neuron, &first, &step, &n);
+        for (int64_t i = 0; i < n; i++)
+            if (list[k]->mask[first + i * step])
+                return false;
+    }
+    return true;
+}
+
+static int mask_params(struct param *const *list, int params, struct arena *arena)
+{
+    for (int k = 0; k < params; k++) {
+        int64_t n = shape_count(list[k]->value.shape);
+        if (list[k]->mask)
+            continue;
+        list[k]->mask = arena_alloc(arena, n);
+        if (!list[k]->mask)
+            return -1;
+        memset(list[k]->mask, 1, (size_t)n);
+    }
+    return 0;
+}
+
+static int mask_block(struct block *b, struct arena *arena)
+{
+    struct param *list[NEURON_PARAMS];
+    int64_t first, step, n, silent = 0;
+    int params = neuron_params(list, b);
+
+    for (int64_t j = 0; j < neurons_of(b); j++)
+        silent += b->neuron_keep[j] == 0;
+    if (silent > 0 && mask_params(list, params, arena))
+        return -1;
+    for (int64_t j = 0; silent > 0 && j < neurons_of(b); j++) {
+        for (int k = 0; b->neuron_keep[j] == 0 && k < params; k++) {
+            neuron_part(list[k], k == 0, j, &first, &step, &n);
+            for (int64_t i = 0; i < n; i++)
+                list[k]->mask[first + i * step] = 0;
+        }
+        b->neuron_keep[j] = 1;
+    }
+    for (int k = 0; silent > 0 && k < params; k++)
+        param_apply_mask(list[k]);
+    return 0;
+}
+
+int model_mask_neurons(struct model *model, struct err *err)
 {
     for (int64_t l = 0; l < model->cfg.layers; l++)
+        if (mask_block(&model->block[l], model->arena))
+            return err_set(err, ERR_MEMORY, "no memory for masks of neurons");
+    return 0;
+}
+
+static bool all_ones(const uint8_t *mask, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++)
+        if (!mask[i])
+            return false;
+    return true;
+}
+
+static void slice_neurons(struct model *m, int64_t layer)
+{
+    struct block *b = &m->block[layer];
+    struct param *list[NEURON_PARAMS];
+    int params = neuron_params(list, b);
+    int64_t n = neurons_of(b), kept = 0;
+
+    for (int64_t j = 0; j < n; j++) {
+        if (block_neuron_masked(b, j))
+            b->neuron_keep[j] = 0;
+        kept += b->neuron_keep[j] != 0;
+    }
+    if (kept == n)
+        return;
+    for (int k = 0; k < params; k++) {
+        slice_param(list[k], b->neuron_keep, 1, k == 0);
+        if (list[k]->mask && all_ones(list[k]->mask, shape_count(list[k]->value.shape)))
+            list[k]->mask = NULL;
+    }
+    for (int64_t j = 0; j < kept; j++)
+        b->neuron_keep[j] = 1;
+    m->cfg.ffn_kept[layer] = kept;
+}
+
+int model_slice(struct model *model, struct err *err)
+{
+    for (int64_t l = 0; l < model->cfg.layers; l++) {
         if (slice_layer(model, l, err))
             return -1;
+        slice_neurons(model, l);
+    }
     return 0;
 }

@@ -61,6 +61,7 @@ const struct op op_table[OP_COUNT] = {
     [OP_SEGMENT_CE] = {"segment_cross_entropy", 2, segment_back, NULL},
     [OP_LINEAR_CE] = {"linear_cross_entropy", 3, linear_ce_back, linear_ce_flops},
     [OP_TAKE_COLUMN] = {"take_column", 1, take_column_back, NULL},
+    [OP_GRAM] = {"gram", 1, NULL, NULL},
 };
 
 void ops_used(struct strbuf *out)

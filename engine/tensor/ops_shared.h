@@ -34,6 +34,7 @@ enum {
     OP_SEGMENT_CE,
     OP_LINEAR_CE,
     OP_TAKE_COLUMN,
+    OP_GRAM,
     OP_COUNT
 };
 

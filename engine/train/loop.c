@@ -113,6 +113,10 @@ static int start(struct loop *lp)
     lp->tape = stage_tape(st, lp->opt->dtype == 1 ? DT_BF16 : DT_F32);
     if (stage_failed(st) || optimizer_init(&lp->optim, lp->model, st->arena, &st->err))
         return -1;
+    if (lp->hooks && lp->hooks->n_params > 0 &&
+        optimizer_add(&lp->optim, lp->hooks->param, lp->hooks->n_params, lp->hooks->rate,
+                      st->arena, &st->err))
+        return -1;
     if (lp->opt->keep == 1) {
         lp->best = arena_alloc(st->arena, lp->optim.n * (int64_t)sizeof *lp->best);
         for (int64_t k = 0; lp->best && k < lp->optim.n; k++)
@@ -202,6 +206,9 @@ static int gradients(struct loop *lp, int64_t from, int64_t to, double *loss)
     }
     optimizer_settle(&lp->optim);
     profile_lap("optimizer");
+    if (!stage_failed(lp->st) && lp->hooks && lp->hooks->gradients)
+        lp->hooks->gradients(lp->hooks->ctx, lp->model, lp->at.step, lp->total,
+                             &lp->st->err);
     snapshot_params(snap, &lp->optim);
     snapshot_end(snap);
     profile_lap("record");
@@ -218,6 +225,9 @@ static int train_step(struct loop *lp)
     double loss, norm,
         lr = schedule_lr((enum schedule)o->schedule, o->lr, step, lp->warmup, lp->total);
 
+    if (lp->hooks && lp->hooks->before_step &&
+        lp->hooks->before_step(lp->hooks->ctx, lp->model, step, lp->total, &st->err))
+        return -1;
     if (gradients(lp, from, to, &loss))
         return -1;
     norm = optimizer_update(&lp->optim, lr, st->pool);

@@ -25,31 +25,55 @@ const char *const train_clips[] = {"none", "global", "tensor", NULL};
 const char *const train_dtypes[] = {"f32", "bf16", NULL};
 const char *const train_keeps[] = {"last", "best", NULL};
 
-int optimizer_init(struct optimizer *opt, struct model *model, struct arena *arena,
-                   struct err *err)
+/* Room for n more, the old ones first. */
+static int make_room(struct optimizer *opt, int64_t n, struct arena *arena,
+                     struct err *err)
 {
-    int64_t n = model->n_params;
+    struct optimizer old = *opt;
+    int64_t room = opt->n + n;
 
-    opt->n = 0;
-    opt->step = 0;
-    opt->param = arena_alloc(arena, n * (int64_t)sizeof *opt->param);
-    opt->m = arena_alloc(arena, n * (int64_t)sizeof *opt->m);
-    opt->v = arena_alloc(arena, n * (int64_t)sizeof *opt->v);
+    opt->param = arena_alloc(arena, room * (int64_t)sizeof *opt->param);
+    opt->rate = arena_alloc(arena, room * (int64_t)sizeof *opt->rate);
+    opt->m = arena_alloc(arena, room * (int64_t)sizeof *opt->m);
+    opt->v = arena_alloc(arena, room * (int64_t)sizeof *opt->v);
     if (arena_failed(arena, err))
         return -1;
+    for (int64_t k = 0; k < old.n; k++) {
+        opt->param[k] = old.param[k];
+        opt->rate[k] = old.rate[k];
+        opt->m[k] = old.m[k];
+        opt->v[k] = old.v[k];
+    }
+    return 0;
+}
+
+int optimizer_add(struct optimizer *opt, struct param *const *param, int64_t n,
+                  double rate, struct arena *arena, struct err *err)
+{
+    if (make_room(opt, n, arena, err))
+        return -1;
     for (int64_t i = 0; i < n; i++) {
-        struct param *p = model->param[i];
+        struct param *p = param[i];
         int64_t bytes = shape_count(p->value.shape) * (int64_t)sizeof(float);
         if (p->frozen)
             continue;
         if (param_need_grad(p, arena, err))
             return -1;
         opt->param[opt->n] = p;
-        opt->m[opt->n] = arena_zalloc(arena, bytes);
-        opt->v[opt->n] = arena_zalloc(arena, bytes);
+        opt->rate[opt->n] = rate;
+        opt->m[opt->n] = arena_zalloc(arena, bytes ? bytes : 1);
+        opt->v[opt->n] = arena_zalloc(arena, bytes ? bytes : 1);
         opt->n++;
     }
     return arena_failed(arena, err);
+}
+
+int optimizer_init(struct optimizer *opt, struct model *model, struct arena *arena,
+                   struct err *err)
+{
+    opt->n = 0;
+    opt->step = 0;
+    return optimizer_add(opt, model->param, model->n_params, 1, arena, err);
 }
 
 /* ---- pieces ---- */
@@ -177,14 +201,15 @@ static void norm_piece(void *ctx, int64_t task)
 static struct adamw_step step_of(const struct job *job, int64_t k)
 {
     const struct adamw *cfg = &job->opt->cfg;
-    double decay = job->opt->param[k]->decay ? job->lr * cfg->weight_decay : 0;
+    double lr = job->opt->rate ? job->lr * job->opt->rate[k] : job->lr;
+    double decay = job->opt->param[k]->decay ? lr * cfg->weight_decay : 0;
 
     return (struct adamw_step){.beta1 = (float)cfg->beta1,
                                .beta2 = (float)cfg->beta2,
                                .rest1 = (float)(1 - cfg->beta1),
                                .rest2 = (float)(1 - cfg->beta2),
                                .clip = (float)job->factor[k],
-                               .step = (float)(job->lr * job->scale1),
+                               .step = (float)(lr * job->scale1),
                                .root = (float)sqrt(job->scale2),
                                .eps = (float)cfg->eps,
                                .keep = (float)(1 - decay)};

@@ -44,6 +44,8 @@ struct block {
     struct site_norm ln1;
     struct site_linear ffn_gate; /* weight NULL: the layer is not gated */
     struct site_linear ffn_in, ffn_out;
+    float *neuron_keep; /* (neurons) 1, or 0: silent, until a method lets it speak again;
+                         * no run holds it, see model_mask_neurons */
     struct site_norm ln2;
 };
 
@@ -125,9 +127,19 @@ int model_clone(struct model **out, const struct model *model, struct err *err);
  * Physical removal: heads with keep 0 lose their rows of W_q, W_k, W_v and columns of W_o
  * (the biases of q, k, v too; W_o's bias stays); 4 * C * D weights and 3 * D biases a
  * head. At least the shape of zero heads is allowed in a layer: its attention is then the
- * constant bias.
+ * constant bias. Neurons: see below.
  */
 int model_slice(struct model *model, struct err *err);
+
+/*
+ * Feed-forward neurons. Neuron j of a block is row j of W_in (and of W_gate), element j
+ * of their biases, and column j of W_out; since act(0) = 0 one whose elements are 0 is
+ * exactly absent. model_mask_neurons makes of those with neuron_keep 0 masks of the
+ * parameters, which runs hold; model_slice removes neurons that are masked whole: 2 C + 1
+ * parameters each (gated and without biases 3 C).
+ */
+int model_mask_neurons(struct model *model, struct err *err);
+bool block_neuron_masked(const struct block *b, int64_t neuron);
 
 int64_t model_count(const struct model *model); /* parameters, with embeddings and head */
 int64_t model_count_nonzero(const struct model *model); /* those not masked, heads kept */
@@ -159,6 +171,8 @@ struct pass {
     struct tensor **tap_probs;   /* if set: (layers) attention maps, see ops.h */
     struct tensor **tap_context; /* if set: (layers) gated heads before W_o, with
                                   * their gradients */
+    struct tensor **tap_neurons; /* if set: (layers) feed-forward neurons of all rows
+                                  * before W_out, (N, neurons); silent ones are 0 */
     struct rows rows;            /* all */
     struct rows first_rows;      /* the first of each sequence */
     struct tensor *offsets;
@@ -190,6 +204,8 @@ struct tensor *site_linear(struct pass *p, const struct site_linear *s, struct t
 struct tensor *site_active(struct pass *p, const struct site_linear *s, struct tensor *x);
 struct tensor *site_attention(struct pass *p, const struct site_attention *s,
                               struct tensor *x);
+/* The neurons h (N, ffn) of a block, the silent ones 0. */
+struct tensor *site_neurons(struct pass *p, const struct block *b, struct tensor *h);
 /* The places of x's rows: all of the batch, or the first of each sequence. */
 const struct rows *pass_rows(const struct pass *p, const struct tensor *x);
 /* The first row of each sequence of x (N, C) -> (B, C); x itself if it has only these. */

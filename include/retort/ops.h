@@ -72,6 +72,10 @@ struct tensor *unit_rows(struct tape *tape, struct tensor *x);
 struct tensor *embedding(struct tape *tape, struct tensor *table,
                          const struct tensor *ids);
 
+/* x'x of x (N, C) -> (C, C): a constant, whatever x is. Products in the tape's compute
+ * type, summed over chunks of rows in their order. */
+struct tensor *gram(struct tape *tape, const struct tensor *x);
+
 /* Rows `index` i32 (M) of x (N, C) -> (M, C). */
 struct tensor *take_rows(struct tape *tape, struct tensor *x, const struct tensor *index);
 

@@ -33,6 +33,7 @@ struct optimizer {
     double clip_norm;
     struct param **param; /* those that are not frozen */
     int64_t n;
+    double *rate; /* of each, times the update's; NULL: 1 for all */
     float **m, **v;
     int64_t step; /* updates made */
 };
@@ -41,6 +42,9 @@ struct optimizer {
  * `arena`. */
 int optimizer_init(struct optimizer *opt, struct model *model, struct arena *arena,
                    struct err *err);
+/* After that: n parameters that are not the model's, learned at `rate` times its rate. */
+int optimizer_add(struct optimizer *opt, struct param *const *param, int64_t n,
+                  double rate, struct arena *arena, struct err *err);
 /* Gradients count as 0 from here on; their memory is set by the first who adds to it, so
  * between the two it must not be read: optimizer_settle sets what nobody added to. */
 void optimizer_zero_grad(struct optimizer *opt, struct pool *pool);
@@ -92,6 +96,18 @@ struct train_hooks {
     /* After update `step` (masks by a schedule, ...). */
     int (*after_step)(void *ctx, struct model *model, int64_t step, int64_t total,
                       struct err *err);
+    /* Before the first micro-batch of update `step`, counted from 0. */
+    int (*before_step)(void *ctx, struct model *model, int64_t step, int64_t total,
+                       struct err *err);
+    /* Parameters of the method's own, learned with the model's at `rate` times its
+     * learning rate, and kept across a kill. */
+    struct param *const *param;
+    int64_t n_params;
+    double rate;
+    /* When the gradients of update `step` are summed, not yet clipped: sets those of its
+     * parameters that no op has added to. */
+    int (*gradients)(void *ctx, struct model *model, int64_t step, int64_t total,
+                     struct err *err);
 };
 
 /* Options that fit together: 0, or -1 with a message. For a method's `check`. */

@@ -183,7 +183,8 @@ static int run(struct stage *st)
     struct dataset *data = stage_data(st, m, o->split, t->max_len, t->doc_stride);
     struct dataset *dev = stage_data(st, m, t->eval_split, t->max_len, t->doc_stride);
     struct student s = {.st = st};
-    struct train_hooks hooks = {&s, prepare, loss, after_step};
+    struct train_hooks hooks = {
+        .ctx = &s, .prepare = prepare, .loss = loss, .after_step = after_step};
     int64_t block[HF_LAYERS_MAX];
 
     if (!stage_failed(st) && begin(&s, m, data, block) == 0) {

@@ -172,7 +172,7 @@ done:
 
 const struct method method_prune_slice = {
     .name = "prune/slice",
-    .summary = "remove masked heads physically; the size and speed gained",
+    .summary = "remove masked heads and neurons physically; the size and speed gained",
     .paper = "Michel, Levy & Neubig 2019 (arXiv:1905.10650), section 4.3",
     .version = 1,
     .options = options,
