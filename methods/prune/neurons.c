@@ -1,8 +1,8 @@
 /*
  * prune/neurons: removes feed-forward neurons little by little while training.
  *
- * A score decides which neurons speak in each step, v the share of them, which falls along
- * a cubic (neurons.h):
+ * A score decides which neurons speak in each step, v the share of them, which falls
+ * along a cubic (neurons.h):
  *
  *     magnitude  norms of the neuron's weights as they are now
  *     random     drawn once: so the masks of all steps are nested

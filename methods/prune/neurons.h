@@ -3,8 +3,9 @@
  * alike they are (Santacroce, Wen, Shen & Li 2023, arXiv:2302.03773; the straight-through
  * scores are those of Sanh, Wolf & Rush 2020).
  *
- * Neurons of all layers stand in one list, layer after layer: those of layer l are first[l]
- * to first[l + 1] - 1, N = first[layers] in all. v is the share of them that is left.
+ * Neurons of all layers stand in one list, layer after layer: those of layer l are
+ * first[l] to first[l + 1] - 1, N = first[layers] in all. v is the share of them that is
+ * left.
  */
 #ifndef RETORT_METHODS_NEURONS_H
 #define RETORT_METHODS_NEURONS_H
