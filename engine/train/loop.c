@@ -205,10 +205,10 @@ static int gradients(struct loop *lp, int64_t from, int64_t to, double *loss)
         micro_batch(lp, order + i, n, (float)n / (float)(to - from), snap, loss);
     }
     optimizer_settle(&lp->optim);
-    profile_lap("optimizer");
     if (!stage_failed(lp->st) && lp->hooks && lp->hooks->gradients)
         lp->hooks->gradients(lp->hooks->ctx, lp->model, lp->at.step, lp->total,
                              &lp->st->err);
+    profile_lap("optimizer");
     snapshot_params(snap, &lp->optim);
     snapshot_end(snap);
     profile_lap("record");
