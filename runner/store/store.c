@@ -145,7 +145,8 @@ static int64_t checkpoint_step(const char *dir)
     return step;
 }
 
-static void stat_partial(const char *id, const char *dir, struct run_info *out)
+static int stat_partial(const char *id, const char *dir, struct run_info *out,
+                        struct err *err)
 {
     struct err local = ERR_INIT;
     struct journal_maps maps = {NULL, 0, 0};
@@ -153,15 +154,17 @@ static void stat_partial(const char *id, const char *dir, struct run_info *out)
     int64_t g;
 
     if (journal_newest(&g, dir, &local)) { /* a folder without the right to look */
+        if (local.code == ERR_MEMORY)
+            return err_set(err, local.code, "%s", local.text);
         set_damaged(out, id, 0, &local);
-        return;
+        return 0;
     }
     out->state = lease_alive(dir, NULL, 0) ? RUN_ACTIVE : RUN_PARTIAL;
     field_set(out->id, sizeof out->id, id);
     if (!g) {
         if (out->state != RUN_ACTIVE)
             out->state = RUN_ABSENT; /* a folder that nothing came into */
-        return;
+        return 0;
     }
     enum run_state state = out->state;
     if (journal_read(&c, &maps, dir, g, -1, &local)) {
@@ -180,6 +183,7 @@ static void stat_partial(const char *id, const char *dir, struct run_info *out)
     out->seconds = journal_seconds(dir);
     content_free(c);
     journal_maps_release(&maps);
+    return 0;
 }
 
 struct label_search {
@@ -214,7 +218,7 @@ static int stat_run(struct store *s, const char *id, struct run_info *out,
     } else if (file_exists(path)) {
         stat_sealed(s, id, path, out);
     } else if (file_is_dir(dir)) {
-        stat_partial(id, dir, out);
+        rc = stat_partial(id, dir, out, err);
     } else {
         field_set(out->id, sizeof out->id, id);
         out->state = RUN_ABSENT;
