@@ -24,6 +24,8 @@ enum kind {
     KIND_EVAL = 8,      /* /eval/...: predictions and metrics */
     KIND_STATS = 16,    /* /stats/...: correlations, summaries */
     KIND_FEATURES = 32, /* /features/...: what a teacher said of examples */
+    KIND_CHOICE = 64, /* /select/chosen: a number, from 0, of the stage's first input that
+                         * takes many; options of other stages can hang on it */
 };
 
 struct input {

@@ -71,11 +71,24 @@ struct job_input {
     const struct point **point; /* (n) the point that each stands for */
 };
 
+/* An option whose value a selecting job brings; the value of each of its candidates is
+ * known before. */
+struct job_choice {
+    const struct option *option;
+    const char *from_id; /* the job that selects */
+    const char *from;    /* its stage, for people */
+    int64_t n;
+    const void **options; /* (n) each a struct of the method whose field is set */
+    const char **text;    /* (n) the same as canonical JSON */
+};
+
 struct job {
     char id[65];
     const char *stage; /* name in the spec (the first that merged) */
     const struct method *method;
-    const void *options;  /* parsed struct */
+    const void *options; /* parsed struct; fields that are chosen are zero */
+    struct job_choice *choice;
+    int64_t n_choices;
     const char *resolved; /* canonical JSON whose SHA-256 is the id */
     const char
         *variables;     /* "pruned.ratio=0.3 seed=1": what tells it from its siblings */
@@ -104,6 +117,9 @@ struct plan {
         *of; /* job of (point p, stage s): of[p * stages + s]; -1: an arm without it */
     struct arena *arena;
 };
+
+/* Sets the option that candidate `chosen` (from 0) brings. */
+void job_choose(void *options, const struct job_choice *c, int64_t chosen);
 
 struct plan_options {
     const char

@@ -76,10 +76,9 @@ struct artifact {
     /* Names of the datasets right under a group, NULL-terminated, in the order of their
      * recording. */
     int (*list)(void *ctx, const char *group, const char *const **names, struct err *err);
-    /* Variables of the point that it stands for, where a stage reads over several:
-     * JSON-free pairs "pruned.ratio", "0.3"; NULL-terminated names. */
-    const char *const *variables;
-    const char *const *values;
+    /* "pruned.ratio=0.3 seed=1": what tells it from its siblings in the spec that is run,
+     * for people alone; or NULL. */
+    const char *variables;
 };
 
 /* ---- the stage ---- */

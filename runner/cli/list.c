@@ -18,7 +18,8 @@ struct args {
 /* ---- words --------------------------------------------------------------------------
  */
 
-static const char *const kind_names[] = {"model", "task", "scores", "eval", "stats"};
+static const char *const kind_names[] = {"model", "task",     "scores", "eval",
+                                         "stats", "features", "choice"};
 enum { KINDS = sizeof kind_names / sizeof *kind_names };
 
 static void put_kinds(struct strbuf *out, unsigned kinds)

@@ -173,16 +173,90 @@ static void put_head(struct view *v)
         line(v, "warning", warning[i]);
 }
 
-static void put_pairs(struct view *v, const char *title, const struct json *object)
+/* What a selection brought for an option, or "". */
+static const char *chosen_value(struct view *v, const char *option)
 {
-    if (!object || !json_count(object))
+    struct artifact *a = run_artifact(v->run);
+    struct err none = ERR_INIT;
+    char *path = mem_printf(&none, "/chosen/%s", option);
+    const char *const *text;
+    int64_t n;
+    bool there = path && !a->text(a->ctx, path, &text, &n, &none);
+
+    free(path);
+    return there ? text[0] : "";
+}
+
+static void put_options(struct view *v)
+{
+    const struct json *options = at_path(v->resolved, "options");
+
+    if (!options || !json_count(options))
         return;
-    strbuf_printf(v->out, "\n%s\n", title);
-    for (const struct json *m = json_first(object); m; m = json_next(m)) {
+    strbuf_puts(v->out, "\nOptions\n");
+    for (const struct json *m = json_first(options); m; m = json_next(m)) {
+        const char *by = string_of(json_get(m, "job"));
         strbuf_printf(v->out, "  %-18s ", json_key(m));
-        json_canonical(m, v->out);
+        if (by)
+            strbuf_printf(v->out, "%s (chosen by run %.10s)",
+                          chosen_value(v, json_key(m)), by);
+        else
+            json_canonical(m, v->out);
         strbuf_putc(v->out, '\n');
     }
+}
+
+/* What a selection recorded; false: the run is none. */
+struct selection {
+    const char *const *run, *const *name, *const *metric;
+    const double *score;
+    int64_t n, chosen;
+};
+
+static bool read_selection(struct view *v, struct selection *s)
+{
+    struct artifact *a = run_artifact(v->run);
+    struct array chosen, score;
+    struct err none = ERR_INIT;
+    int64_t n_names, one;
+
+    if (a->array(a->ctx, "/select/chosen", &chosen, &none) ||
+        a->array(a->ctx, "/select/score", &score, &none) ||
+        a->text(a->ctx, "/select/run", &s->run, &s->n, &none) ||
+        a->text(a->ctx, "/select/variables", &s->name, &n_names, &none) ||
+        a->text(a->ctx, "/select/metric", &s->metric, &one, &none) ||
+        chosen.dtype != DT_I32 || shape_count(chosen.shape) != 1 ||
+        score.dtype != DT_F64 || shape_count(score.shape) != s->n || n_names != s->n)
+        return false;
+    s->score = score.data;
+    s->chosen = *(const int32_t *)chosen.data;
+    return true;
+}
+
+static int put_selection(struct view *v, struct err *err)
+{
+    static const struct grid_column col[] = {{.title = "  candidate"},
+                                             {.title = "score", .right = true},
+                                             {.title = "chosen"},
+                                             {.title = "variables", .elastic = true}};
+    struct selection s;
+    struct grid *g;
+    int rc = -1;
+
+    if (!read_selection(v, &s))
+        return 0;
+    strbuf_printf(v->out, "\nChosen by %s\n", s.metric[0]);
+    g = grid_new(col, 4, err);
+    for (int64_t i = 0; g && i < s.n; i++) {
+        grid_printf(g, "  run %.10s", s.run[i]);
+        grid_number(g, s.score[i]);
+        grid_put(g, i == s.chosen ? "*" : "");
+        grid_put(g, s.name[i]);
+    }
+    if (g)
+        rc = grid_print(g, v->out, screen_width(), err);
+    grid_free(g);
+    return rc;
 }
 
 static void put_input(struct view *v, const char *name, const struct json *input)
@@ -307,8 +381,8 @@ static int print_all(struct view *v, struct err *err)
 {
     put_head(v);
     put_inputs(v);
-    put_pairs(v, "Options", at_path(v->resolved, "options"));
-    if (put_metrics(v, err))
+    put_options(v);
+    if (put_selection(v, err) || put_metrics(v, err))
         return -1;
     if (run_item_count(v->run))
         put_data(v);

@@ -114,28 +114,86 @@ static const char *input_path(struct stage *st, const char *name)
     return in && in->n > 0 && in->path ? in->path[0] : NULL;
 }
 
-static struct artifact *input_artifact(struct stage *st, const char *name, int64_t i)
+/* What the plan calls the job, for people. */
+static const char *variables_of(const struct plan *plan, const char *id)
+{
+    for (int64_t i = 0; i < plan->n; i++)
+        if (!strcmp(plan->job[i].id, id))
+            return plan->job[i].variables;
+    return NULL;
+}
+
+/* The run of another job, opened once. */
+static struct artifact *open_run(struct stage *st, const char *id)
 {
     struct work *w = st->runner;
-    const struct job_input *in = input_of(st, name);
     struct opened *o;
 
-    if (!in || i >= in->n || !in->from_id || !in->from_id[i])
-        return NULL;
     for (o = w->opened; o; o = o->next)
-        if (!strcmp(o->id, in->from_id[i]))
+        if (!strcmp(o->id, id))
             return run_artifact(o->run);
     o = mem_new(1, sizeof *o, &st->err);
     if (!o)
         return NULL;
-    if (run_open(&o->run, w->r->store, in->from_id[i], false, &st->err)) {
+    if (run_open(&o->run, w->r->store, id, false, &st->err)) {
         free(o);
         return NULL;
     }
-    o->id = in->from_id[i];
+    run_artifact(o->run)->variables = variables_of(w->r->plan, id);
+    o->id = id;
     o->next = w->opened;
     w->opened = o;
     return run_artifact(o->run);
+}
+
+static struct artifact *input_artifact(struct stage *st, const char *name, int64_t i)
+{
+    const struct job_input *in = input_of(st, name);
+
+    if (!in || i >= in->n || !in->from_id || !in->from_id[i])
+        return NULL;
+    return open_run(st, in->from_id[i]);
+}
+
+/* ---- options that a selection brings ---- */
+
+static int choose(struct stage *st, void *options, const struct job_choice *c)
+{
+    struct artifact *a = open_run(st, c->from_id);
+    struct array chosen;
+    int64_t at;
+
+    if (!a || a->array(a->ctx, "/select/chosen", &chosen, &st->err))
+        return -1;
+    at = chosen.dtype == DT_I32 && shape_count(chosen.shape) == 1
+             ? *(const int32_t *)chosen.data
+             : -1;
+    if (at < 0 || at >= c->n)
+        return stage_fail(st, ERR_INPUT,
+                          "run %.10s (%s) chose none of its %lld candidates", c->from_id,
+                          c->from, (long long)c->n);
+    job_choose(options, c, at);
+    stage_text(st, arena_printf(st->arena, "/chosen/%s", c->option->name), c->text[at]);
+    return stage_done(st);
+}
+
+/* The job's options, with what was chosen; kept with the run as /chosen/<option>. */
+static int fill_options(struct stage *st, const struct job *job)
+{
+    size_t size = job->method->options_size;
+    void *options;
+
+    st->options = job->options;
+    if (!job->n_choices)
+        return 0;
+    if (!(options = arena_alloc(st->arena, (int64_t)size + 8)))
+        return arena_failed(st->arena, &st->err);
+    memcpy(options, job->options, size);
+    for (int64_t i = 0; i < job->n_choices; i++)
+        if (choose(st, options, &job->choice[i]))
+            return -1;
+    st->options = options;
+    return job->method->check ? job->method->check(options, &st->err) : 0;
 }
 
 static const struct task *task_of(struct stage *st, const char *name)
@@ -316,7 +374,6 @@ static void fill_stage(struct stage *st, struct work *w)
     const struct job *job = w->job;
 
     st->method = job->method;
-    st->options = job->options;
     st->seed = job->seed;
     st->pool = w->r->pool;
     st->rec = run_recorder(w->writer);
@@ -359,6 +416,8 @@ static int run_stage(struct stage *st, struct work *w)
     bool measured = w->r->profile && w->r->profile[0];
     int rc = measured ? profile_start(&st->err) : 0;
 
+    if (rc == 0)
+        rc = fill_options(st, w->job);
     if (rc == 0)
         rc = w->job->method->run(st);
     if (rc == 0)

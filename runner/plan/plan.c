@@ -105,7 +105,7 @@ const struct groups *groups_find(struct planner *pl, const struct stage_decl *st
 
 /* ---- inputs ---- */
 
-static int64_t stage_index(const struct spec *sp, const char *name)
+int64_t stage_index(const struct spec *sp, const char *name)
 {
     for (int64_t i = 0; i < sp->n_stages; i++)
         if (!strcmp(sp->stage[i], name))
@@ -261,6 +261,52 @@ static uint64_t seed_of(struct planner *pl, const struct stage_decl *st, int64_t
     return pl->sp->points[g ? g->first[g->of[point]] : point].seed;
 }
 
+/* What is chosen is in the identity as the job that chooses, and all that it can bring:
+ * names of stages are not. */
+static int add_choice(struct making *mk, const struct choice *c)
+{
+    struct planner *pl = mk->pl;
+    struct job *job = mk->job;
+    int64_t from = job_of(pl, mk->point, stage_index(pl->sp, c->from));
+
+    if (from < 0 || add_need(pl, job, from, &mk->cap_needs))
+        return -1;
+    return choice_plan(pl, &job->choice[job->n_choices++], mk->st, c,
+                       &pl->plan->job[from], mk->w);
+}
+
+static int add_options(struct making *mk)
+{
+    const struct stage_decl *st = mk->st;
+    int64_t next = 0;
+    int rc = 0;
+
+    if (!st->n_choices) {
+        json_raw(mk->w, st->options_json);
+        return 0;
+    }
+    mk->job->choice = arena_zalloc(mk->pl->plan->arena,
+                                   st->n_choices * (int64_t)sizeof(*mk->job->choice));
+    if (!mk->job->choice)
+        return -1;
+    json_object(mk->w);
+    for (const struct option *o = st->method->options; o->name; o++) {
+        if (st->left_out[o - st->method->options])
+            continue;
+        json_member(mk->w, o->name);
+        if (next < st->n_choices && st->choice[next].option == o) {
+            if (add_choice(mk, &st->choice[next++])) {
+                json_str(mk->w, NULL);
+                rc = -1;
+            }
+        } else {
+            node_write(mk->w, st->value[o - st->method->options]);
+        }
+    }
+    json_object_end(mk->w);
+    return rc || !choices_fit(mk->pl, st, mk->job) ? -1 : 0;
+}
+
 static int write_identity(struct making *mk)
 {
     const struct method *m = mk->st->method;
@@ -277,14 +323,14 @@ static int write_identity(struct making *mk)
     json_member(w, "device");
     json_str(w, "cpu");
     json_member(w, "options");
-    json_raw(w, mk->st->options_json);
-    rc = add_inputs(mk);
+    rc = add_options(mk);
+    rc = add_inputs(mk) ? -1 : rc;
     if (m->uses_seed) {
         json_member(w, "seed");
         json_i64(w, (int64_t)mk->job->seed);
     }
     json_object_end(w);
-    return rc;
+    return rc || !candidates_agree(mk->pl, mk->st, mk->job) ? -1 : 0;
 }
 
 static int64_t push_job(struct planner *pl, const struct job *job)

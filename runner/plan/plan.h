@@ -41,6 +41,20 @@ int task_identity(struct planner *pl, const struct stage_decl *st,
                   const struct task *task, struct json_writer *w, const char **digest,
                   struct err *err);
 const struct groups *groups_find(struct planner *pl, const struct stage_decl *st);
+/* Index of a stage by its name, or -1. */
+int64_t stage_index(const struct spec *sp, const char *name);
+
+/* choices.c: what the job `chooser` can bring for a choice of `st`, written as the
+ * option's value in the identity. -1 with errors told, and nothing written. */
+int choice_plan(struct planner *pl, struct job_choice *out, const struct stage_decl *st,
+                const struct choice *c, const struct job *chooser, struct json_writer *w);
+/* Are all options that can come together what the method wants? */
+bool choices_fit(struct planner *pl, const struct stage_decl *st, const struct job *job);
+/* Do the inputs of a selecting job stand for the same points, one by one? */
+bool candidates_agree(struct planner *pl, const struct stage_decl *st,
+                      const struct job *job);
+/* The input whose parts are chosen from; NULL: the method is no selection. */
+const struct job_input *job_candidates(const struct job *job);
 
 /* state.c: cached, resume, run; why; how long and how big. */
 int plan_states(struct planner *pl, struct err *err);

@@ -76,6 +76,9 @@ static const char *first_difference(struct arena *arena, const struct json *now,
         if (strcmp(strbuf_text(&a), strbuf_text(&b))) {
             if (!strcmp(json_key(m), "inputs"))
                 text = "an input changed";
+            else if (json_get(m, "job")) /* an option that a selection brings */
+                text = arena_printf(arena, "%s%s is chosen among others", prefix,
+                                    json_key(m));
             else if (json_kind(m) == JSON_OBJECT && old)
                 text = first_difference(arena, m, old, "");
             else if (old)
@@ -278,6 +281,44 @@ static void set_partial(struct states *s, struct job *job, const struct run_info
     }
 }
 
+/* Which candidate a selection took; -1: it has not run. */
+static int64_t chosen_by(struct states *s, const char *id)
+{
+    struct err quiet = ERR_INIT;
+    struct run *run = NULL;
+    struct array chosen;
+    int64_t at = -1;
+
+    if (map_at(&s->chosen_at, id, -1) >= 0)
+        return map_at(&s->chosen_at, id, -1) - 1;
+    if (s->pl->store && !run_open(&run, s->pl->store, id, false, &quiet)) {
+        struct artifact *a = run_artifact(run);
+        if (!a->array(a->ctx, "/select/chosen", &chosen, &quiet) &&
+            chosen.dtype == DT_I32 && shape_count(chosen.shape) == 1)
+            at = *(const int32_t *)chosen.data;
+    }
+    run_close(run);
+    (void)map_at(&s->chosen_at, id, at + 1);
+    return at;
+}
+
+/* "new; alpha 0.5, lr by best": which options are chosen, and what, once it is known. */
+static void tell_choices(struct states *s, struct job *job)
+{
+    struct arena *arena = s->pl->plan->arena;
+
+    for (int64_t i = 0; job->why && job->state != JOB_CACHED && i < job->n_choices; i++) {
+        const struct job_choice *c = &job->choice[i];
+        bool last =
+            i + 1 == job->n_choices || strcmp(job->choice[i + 1].from_id, c->from_id);
+        int64_t at = chosen_by(s, c->from_id);
+        job->why = arena_printf(arena, "%s%s%s%s%s%s%s", job->why, i ? ", " : "; ",
+                                c->option->name, at >= 0 && at < c->n ? " " : "",
+                                at >= 0 && at < c->n ? c->text[at] : "",
+                                last ? " by " : "", last ? c->from : "");
+    }
+}
+
 static int set_state(struct states *s, struct job *job, struct err *err)
 {
     struct run_info info = {0};
@@ -285,6 +326,7 @@ static int set_state(struct states *s, struct job *job, struct err *err)
     job->state = JOB_RUN;
     if (!s->pl->store) {
         job->why = "new";
+        tell_choices(s, job);
         return 0;
     }
     if (store_stat(s->pl->store, job->id, &info, err))
@@ -307,6 +349,7 @@ static int set_state(struct states *s, struct job *job, struct err *err)
         job->why = why_run(s, job);
         break;
     }
+    tell_choices(s, job);
     if (isnan(job->seconds))
         expect(s, job);
     /* What a checkpoint saves of it; a part may have been done twice. */
@@ -319,6 +362,7 @@ static void states_release(struct states *s)
 {
     map_release(&s->size_at);
     map_release(&s->like);
+    map_release(&s->chosen_at);
     free(s->size);
     free(s->run);
 }

@@ -15,8 +15,9 @@ struct states {
     int read, compared;    /* the same for the sake of forecasts */
     const char **size;     /* NULL: not known */
     int64_t n_sizes, cap_sizes;
-    struct map size_at; /* id of a job or run -> its size */
-    struct map like;    /* stage -> its newest run */
+    struct map size_at;   /* id of a job or run -> its size */
+    struct map like;      /* stage -> its newest run */
+    struct map chosen_at; /* id of a selection -> which it took, from 1; 0: not run yet */
 };
 
 /* NULL if it is no JSON. */

@@ -8,7 +8,7 @@
 
 struct reader {
     struct spec *sp;
-    struct stage_decl *st;
+    const struct method *m;
     const struct option *o;
     const struct node *v;
 };
@@ -27,8 +27,8 @@ static const char *unit_text(struct spec *sp, const struct option *o)
 
 static bool wrong_type(const struct reader *r, const char *wanted)
 {
-    node_error(r->sp, r->v, "\"%s\" of %s wants %s, this is %s", r->o->name,
-               r->st->method->name, wanted, json_kind_name(r->v->kind));
+    node_error(r->sp, r->v, "\"%s\" of %s wants %s, this is %s", r->o->name, r->m->name,
+               wanted, json_kind_name(r->v->kind));
     return false;
 }
 
@@ -49,7 +49,7 @@ static bool out_of_range(const struct reader *r, const struct node *v)
         strbuf_puts(&sb, " to ");
         strbuf_double(&sb, r->o->max);
     }
-    node_error(r->sp, v, "\"%s\" of %s is %s; %s%s", r->o->name, r->st->method->name,
+    node_error(r->sp, v, "\"%s\" of %s is %s; %s%s", r->o->name, r->m->name,
                node_show(r->sp, v), strbuf_text(&sb), unit_text(r->sp, r->o));
     strbuf_release(&sb);
     return false;
@@ -79,10 +79,10 @@ static bool read_enum(const struct reader *r, int *out)
     const char *near = did_you_mean(r->sp, r->v->text, r->o->choices);
     if (*near)
         node_error(r->sp, r->v, "\"%s\" of %s has no choice \"%s\"%s", r->o->name,
-                   r->st->method->name, r->v->text, near);
+                   r->m->name, r->v->text, near);
     else
         node_error(r->sp, r->v, "\"%s\" of %s has no choice \"%s\"; use one of %s",
-                   r->o->name, r->st->method->name, r->v->text, strbuf_text(&all));
+                   r->o->name, r->m->name, r->v->text, strbuf_text(&all));
     strbuf_release(&all);
     return false;
 }
@@ -100,7 +100,7 @@ static bool read_ints(const struct reader *r, struct int_list *out)
     for (const struct node *m = r->v->first; m; m = m->next, i++) {
         if (m->kind != JSON_NUMBER || !m->is_int) {
             node_error(r->sp, m, "\"%s\" of %s wants whole numbers, this is %s",
-                       r->o->name, r->st->method->name, node_show(r->sp, m));
+                       r->o->name, r->m->name, node_show(r->sp, m));
             return false;
         }
         if (!in_range(r, m))
@@ -123,7 +123,7 @@ static bool read_strings(const struct reader *r, struct string_list *out)
     for (const struct node *m = r->v->first; m; m = m->next, i++) {
         if (m->kind != JSON_STRING) {
             node_error(r->sp, m, "\"%s\" of %s wants strings, this is %s", r->o->name,
-                       r->st->method->name, json_kind_name(m->kind));
+                       r->m->name, json_kind_name(m->kind));
             return false;
         }
         out->v[i] = m->text;
@@ -141,7 +141,7 @@ static bool read_value(const struct reader *r, void *at)
             return wrong_type(r, "a whole number");
         if (!v->is_int) {
             node_error(r->sp, v, "\"%s\" of %s wants a whole number, this is %s",
-                       r->o->name, r->st->method->name, node_show(r->sp, v));
+                       r->o->name, r->m->name, node_show(r->sp, v));
             return false;
         }
         *(int64_t *)at = (int64_t)v->number;
@@ -211,21 +211,52 @@ static bool left_out(struct spec *sp, const struct method *m, const struct optio
     return false;
 }
 
+bool option_read(struct spec *sp, const struct method *m, const struct option *o,
+                 const struct node *v, void *options)
+{
+    struct reader r = {sp, m, o, v};
+
+    return read_value(&r, (char *)options + o->offset);
+}
+
+bool options_check(struct spec *sp, const struct stage_decl *st, const void *options)
+{
+    struct err err = ERR_INIT;
+
+    if (!st->method->check || !st->method->check(options, &err))
+        return true;
+    node_error(sp, node_get(st->node, "do"), "%s: %s", st->method->name, err.text);
+    return false;
+}
+
+static int64_t count_options(const struct method *m)
+{
+    int64_t n = 0;
+
+    while (m->options && m->options[n].name)
+        n++;
+    return n;
+}
+
 bool options_read(struct spec *sp, struct stage_decl *st, const char *reading)
 {
     const struct method *m = st->method;
     struct strbuf sb = STRBUF_INIT;
     struct json_writer w;
+    int64_t n = count_options(m);
     bool ok = true;
 
     st->options = arena_zalloc(sp->arena, (int64_t)m->options_size + 8);
-    if (!st->options)
+    st->value = arena_zalloc(sp->arena, (n + 1) * (int64_t)sizeof(*st->value));
+    st->choice = arena_zalloc(sp->arena, (n + 1) * (int64_t)sizeof(*st->choice));
+    st->left_out = arena_zalloc(sp->arena, (n + 1) * (int64_t)sizeof(*st->left_out));
+    if (!st->options || !st->value || !st->choice || !st->left_out)
         return false;
     json_begin(&w, &sb, false);
     json_object(&w);
     for (const struct option *o = m->options; o && o->name; o++) {
         const char *def = default_text(m, o, reading);
-        struct reader r = {sp, st, o, node_get(st->node, o->name)};
+        struct reader r = {sp, m, o, node_get(st->node, o->name)};
         if (!r.v && !def) {
             node_error(sp, node_get(st->node, "do"), "%s needs \"%s\": %s", m->name,
                        o->name, o->help ? o->help : "it has no default");
@@ -236,8 +267,12 @@ bool options_read(struct spec *sp, struct stage_decl *st, const char *reading)
             ok = false;
             break;
         }
-        ok = read_value(&r, (char *)st->options + o->offset) && ok;
-        if (left_out(sp, m, o, r.v))
+        st->value[o - m->options] = r.v;
+        if (node_get(r.v, "from") || node_get(r.v, "value"))
+            ok = choice_read(sp, st, o, r.v) && ok;
+        else
+            ok = read_value(&r, (char *)st->options + o->offset) && ok;
+        if ((st->left_out[o - m->options] = left_out(sp, m, o, r.v)))
             continue;
         json_member(&w, o->name);
         node_write(&w, r.v);
@@ -248,12 +283,7 @@ bool options_read(struct spec *sp, struct stage_decl *st, const char *reading)
     else
         st->options_json = arena_strdup(sp->arena, strbuf_text(&sb));
     strbuf_release(&sb);
-    if (ok && m->check) {
-        struct err err = ERR_INIT;
-        if (m->check(st->options, &err)) {
-            node_error(sp, node_get(st->node, "do"), "%s: %s", m->name, err.text);
-            ok = false;
-        }
-    }
+    if (ok && !st->n_choices)
+        ok = options_check(sp, st, st->options);
     return ok && st->options_json;
 }

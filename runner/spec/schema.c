@@ -43,9 +43,15 @@ static void put_items(struct json_writer *w, const struct option *o, const char 
     json_object_end(w);
 }
 
-static void put_option(struct json_writer *w, const struct option *o)
+static void put_ref(struct json_writer *w, const char *name)
 {
-    json_member(w, o->name);
+    json_object(w);
+    put_pair(w, "$ref", name);
+    json_object_end(w);
+}
+
+static void put_value(struct json_writer *w, const struct option *o)
+{
     json_object(w);
     switch (o->type) {
     case OPT_INT:
@@ -73,19 +79,25 @@ static void put_option(struct json_writer *w, const struct option *o)
         put_items(w, o, "string");
         break;
     }
+    json_object_end(w);
+}
+
+static void put_option(struct json_writer *w, const struct option *o)
+{
+    json_member(w, o->name);
+    json_object(w);
+    json_member(w, "anyOf");
+    json_array(w);
+    put_value(w, o);
+    if (!option_is_split(o))
+        put_ref(w, "#/$defs/choice");
+    json_array_end(w);
     if (o->help)
         put_pair(w, "description", o->help);
     if (o->def) {
         json_member(w, "default");
         json_raw(w, o->def);
     }
-    json_object_end(w);
-}
-
-static void put_ref(struct json_writer *w, const char *name)
-{
-    json_object(w);
-    put_pair(w, "$ref", name);
     json_object_end(w);
 }
 
@@ -183,7 +195,13 @@ static const struct {
      "{'anyOf': [{'type': 'string'},"
      "  {'type': 'object', 'required': ['from'], 'additionalProperties': false, 'properties': {"
      "    'from': {'type': 'string', 'description': 'the stage that makes it'},"
-     "    'output': {'enum': ['model', 'task', 'scores', 'eval', 'stats']}}}]}"},
+     "    'output': {'enum': ['model', 'scores', 'eval', 'stats', 'features']}}}]}"},
+    {"choice",
+     "{'type': 'object', 'required': ['from', 'value'], 'additionalProperties': false,"
+     " 'description': 'the value at the point that a selection takes', 'properties': {"
+     "    'from': {'type': 'string', 'description': 'the stage that selects'},"
+     "    'value': {'type': 'string', 'description': 'stage.option',"
+     "      'pattern': '^[A-Za-z0-9_-]+[.].+$'}}}"},
     {"values",
      "{'description': 'a list, a range, evenly spaced logarithms, or random draws',"
      " 'anyOf': [{'type': 'array'},"

@@ -13,7 +13,8 @@ static const struct {
              {KIND_SCORES, "scores", "scores"},
              {KIND_EVAL, "eval", "an evaluation"},
              {KIND_STATS, "stats", "statistics"},
-             {KIND_FEATURES, "features", "what a teacher said"}};
+             {KIND_FEATURES, "features", "what a teacher said"},
+             {KIND_CHOICE, "choice", "a choice"}};
 #define KINDS (sizeof(kinds) / sizeof(*kinds))
 
 static const char *const stage_keys[] = {"do",     "over", "seed", "as",
@@ -29,6 +30,17 @@ const char *kind_text(struct spec *sp, unsigned bits)
             text = *text ? arena_printf(sp->arena, "%s or %s", text, kinds[i].article)
                          : kinds[i].article;
     return text && *text ? text : "nothing";
+}
+
+/* "model, task or scores" */
+static const char *kinds_text(struct spec *sp)
+{
+    const char *text = kinds[0].name;
+
+    for (size_t i = 1; text && i < KINDS; i++)
+        text = arena_printf(sp->arena, "%s%s%s", text, i + 1 < KINDS ? ", " : " or ",
+                            kinds[i].name);
+    return text ? text : "";
 }
 
 static bool is_stage_key(const char *key)
@@ -111,10 +123,11 @@ static bool read_from(struct spec *sp, const struct node *v, struct ref *ref)
         if (output->kind == JSON_STRING && !strcmp(output->text, kinds[i].name))
             ref->output = kinds[i].bit;
     }
-    if (!ref->output)
-        node_error(sp, output, "an output is model, task, scores, eval or stats%s",
-                   output->kind == JSON_STRING ? did_you_mean(sp, output->text, names)
-                                               : "");
+    if (!ref->output) {
+        const char *near =
+            output->kind == JSON_STRING ? did_you_mean(sp, output->text, names) : "";
+        node_error(sp, output, "an output is %s%s", kinds_text(sp), near);
+    }
     return ref->output != 0;
 }
 

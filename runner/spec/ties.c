@@ -1,5 +1,5 @@
 /* How stages are tied: what a `from` names is there and of the right kind, and none waits
- * for itself. */
+ * for itself. (Options that a selection brings: choices.c.) */
 #include "tree.h"
 
 #include <stdlib.h>
@@ -42,19 +42,32 @@ struct walk {
     int64_t depth;
 };
 
-static void tell_cycle(struct walk *w, const struct ref *ref)
+static void tell_cycle(struct walk *w, const char *stage, const struct node *place)
 {
     struct strbuf sb = STRBUF_INIT;
     int64_t i = w->depth;
 
-    while (i > 0 && strcmp(w->way[i - 1], ref->stage))
+    while (i > 0 && strcmp(w->way[i - 1], stage))
         i--;
     for (i = i ? i - 1 : 0; i < w->depth; i++)
         strbuf_printf(&sb, "%s -> ", w->way[i]);
-    strbuf_puts(&sb, ref->stage);
-    node_error(w->sp, ref->node, "stages wait for each other in a circle: %s",
+    strbuf_puts(&sb, stage);
+    node_error(w->sp, place, "stages wait for each other in a circle: %s",
                strbuf_text(&sb));
     strbuf_release(&sb);
+}
+
+static void visit(struct walk *w, const struct node *stage);
+
+static void follow(struct walk *w, const char *stage, const struct node *place)
+{
+    const struct node *next = stage ? node_get(w->tree, stage) : NULL;
+    int64_t at = next ? map_at(&w->index, next->key, -1) : -1;
+
+    if (at >= 0 && w->mark[at] == 1)
+        tell_cycle(w, stage, place);
+    else if (at >= 0)
+        visit(w, next);
 }
 
 static void visit(struct walk *w, const struct node *stage)
@@ -67,15 +80,10 @@ static void visit(struct walk *w, const struct node *stage)
     w->mark[i] = 1;
     w->way[w->depth++] = stage->key;
     for (int64_t k = 0; k < st->n_inputs; k++)
-        for (int64_t r = 0; r < st->input[k].n; r++) {
-            const struct ref *ref = &st->input[k].ref[r];
-            const struct node *next = ref->stage ? node_get(w->tree, ref->stage) : NULL;
-            int64_t at = next ? map_at(&w->index, next->key, -1) : -1;
-            if (at >= 0 && w->mark[at] == 1)
-                tell_cycle(w, ref);
-            else if (at >= 0)
-                visit(w, next);
-        }
+        for (int64_t r = 0; r < st->input[k].n; r++)
+            follow(w, st->input[k].ref[r].stage, st->input[k].ref[r].node);
+    for (int64_t k = 0; k < st->n_choices; k++)
+        follow(w, st->choice[k].from, st->choice[k].node);
     w->depth--;
     w->mark[i] = 2;
 }
@@ -116,5 +124,7 @@ void stages_check(struct spec *sp)
         }
         if (check_cycles(sp, tree))
             return;
+        for (const struct node *m = tree->first; m; m = m->next)
+            choices_check(sp, tree, stage_read(sp, m));
     }
 }

@@ -67,13 +67,26 @@ struct input_decl {
     int64_t n;
 };
 
+/* An option whose value a selection among runs brings: {"from": "best", "value":
+ * "tuned.lr"}. */
+struct choice {
+    const struct option *option;
+    const struct node *node;
+    const char *from;         /* the stage that selects */
+    const char *stage, *name; /* whose option's value, at the point that is chosen */
+};
+
 /* A stage, read and checked on its own. Shared by all points that have the same text. */
 struct stage_decl {
     bool read;
     const struct method *method; /* NULL: unknown, already reported */
     const struct node *node;
-    void *options;
-    const char *options_json; /* after defaults, in the order of the table */
+    void *options;             /* those that are chosen: zero */
+    const char *options_json;  /* after defaults, in the order of the table */
+    const struct node **value; /* after defaults, by the rows of the table */
+    bool *left_out;            /* of the identity: later additions at their defaults */
+    struct choice *choice;
+    int64_t n_choices;
     struct input_decl *input;
     int64_t n_inputs;
     const char **over;
@@ -188,8 +201,17 @@ struct stage_decl *stage_read(struct spec *sp, const struct node *node);
 void stages_check(struct spec *sp);
 /* "a model or scores" */
 const char *kind_text(struct spec *sp, unsigned kinds);
-/* options.c */
+/* options.c: all options of a stage; one value, into the method's struct; what the method
+ * itself checks. Errors are told. */
 bool options_read(struct spec *sp, struct stage_decl *st, const char *reading);
+bool option_read(struct spec *sp, const struct method *m, const struct option *o,
+                 const struct node *v, void *options);
+bool options_check(struct spec *sp, const struct stage_decl *st, const void *options);
+/* choices.c: an object in place of an option's value; and whether it fits the stages that
+ * it names. */
+bool choice_read(struct spec *sp, struct stage_decl *st, const struct option *o,
+                 const struct node *v);
+void choices_check(struct spec *sp, const struct node *tree, const struct stage_decl *st);
 /* tasks.c */
 void tasks_read(struct spec *sp, const struct node *tasks);
 const struct task *spec_find_task(const struct spec *sp, const char *name);

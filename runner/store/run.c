@@ -80,7 +80,7 @@ int run_open(struct run **out, struct store *store, const char *id, bool partial
     if (!run->part)
         goto fail;
     run->artifact = (struct artifact){run,        run->info.id, art_array, art_text,
-                                      art_metric, art_list,     NULL,      NULL};
+                                      art_metric, art_list,     NULL};
     *out = run;
     return 0;
 fail:
