@@ -67,6 +67,10 @@ void neurons_norms(double *in, double *out, const struct model *m,
  */
 void neurons_gradient(double *out, const struct block *b);
 
+/* The same with the biases' terms, b_j dL/db_j: what the sensitivity of a neuron is the
+ * mean size of. */
+void neurons_sensitivity(double *out, const struct block *b);
+
 /*
  * The penalty
  *
@@ -104,5 +108,9 @@ static inline double likeness_of(double c, double qi, double qj)
 {
     return c / (sqrt(qi) * sqrt(qj) + 1e-6);
 }
+/* True if neuron i of n with products c (n, n) is like one after it: sim_ij >= threshold
+ * for some j > i. Dead ones are like nobody. */
+bool likeness_similar(const double *c, int64_t n, const bool *dead, int64_t i,
+                      double threshold);
 
 #endif

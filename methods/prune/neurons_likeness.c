@@ -88,3 +88,13 @@ void likeness_step(struct likeness *k, double *u, double weight, double v,
     pool_run(pool, k->list->layers, average, &s);
     pool_run(pool, neurons_count(k->list), sum_row, &s);
 }
+
+bool likeness_similar(const double *c, int64_t n, const bool *dead, int64_t i,
+                      double threshold)
+{
+    for (int64_t j = i + 1; !dead[i] && j < n; j++)
+        if (!dead[j] &&
+            likeness_of(c[i * n + j], c[i * n + i], c[j * n + j]) >= threshold)
+            return true;
+    return false;
+}

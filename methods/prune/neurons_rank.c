@@ -216,6 +216,19 @@ void neurons_gradient(double *out, const struct block *b)
             out[j] += (double)w[k * n + j] * (double)g[k * n + j];
 }
 
+static void add_bias(double *sum, const struct param *bias)
+{
+    for (int64_t j = 0; bias && bias->grad && j < shape_count(bias->value.shape); j++)
+        sum[j] += (double)tensor_f32(&bias->value)[j] * (double)bias->grad[j];
+}
+
+void neurons_sensitivity(double *out, const struct block *b)
+{
+    neurons_gradient(out, b);
+    add_bias(out, b->ffn_in.bias);
+    add_bias(out, b->ffn_gate.bias);
+}
+
 double neurons_penalty(double *grad, const double *score, const double *u,
                        const struct neuron_list *list, double divisor, double weight)
 {
