@@ -65,6 +65,9 @@ struct method {
     /* Further checks of parsed options ("n:m needs m >= n"): 0, or -1 with a message. May
      * be NULL. */
     int (*check)(const void *options, struct err *err);
+    /* Of `records`, what there is with these options: a request for more makes no run
+     * anew. NULL: all. */
+    unsigned (*recorded)(const void *options);
     /* Where the code differs from the paper; ends with a NULL name. NULL: one reading
      * only. */
     const struct option_default *code;

@@ -235,18 +235,22 @@ static void record(struct pruner *p)
     stage_metric(st, "prune/ratio", 0, (double)masked / (double)p->total);
 }
 
+static bool trains(const struct options *o)
+{
+    return o->train.epochs > 0 || o->train.max_steps > 0;
+}
+
 static int run(struct stage *st)
 {
     const struct options *o = st->options;
     const struct train_options *t = &o->train;
-    bool trains = t->epochs > 0 || t->max_steps > 0;
-    struct model *m = stage_model(st, "model", trains ? stage_task(st) : NULL);
+    struct model *m = stage_model(st, "model", trains(o) ? stage_task(st) : NULL);
     struct pruner p = {.st = st, .opt = o, .model = m};
     struct train_hooks hooks = {.ctx = &p, .after_step = after_step};
 
     if (stage_failed(st) || collect(&p))
         return -1;
-    if (trains)
+    if (trains(o))
         train_loop(st, m, stage_data(st, m, "train", t->max_len, t->doc_stride),
                    stage_data(st, m, t->eval_split, t->max_len, t->doc_stride), t,
                    &hooks);
@@ -255,6 +259,11 @@ static int run(struct stage *st)
     record(&p);
     stage_output_model(st, m);
     return stage_done(st);
+}
+
+static unsigned recorded(const void *options_)
+{
+    return trains(options_) ? RECORDS_TRAINING : 0;
 }
 
 const struct method method_prune_magnitude = {
@@ -269,5 +278,6 @@ const struct method method_prune_magnitude = {
     .records = RECORDS_TRAINING,
     .uses_seed = true,
     .check = check,
+    .recorded = recorded,
     .run = run,
 };

@@ -390,6 +390,13 @@ static int64_t intern(struct planner *pl, struct job *job, const char *raw)
     return map_at(&pl->identities, key, at) == -2 ? -1 : at;
 }
 
+static unsigned recorded(const struct stage_decl *st)
+{
+    const struct method *m = st->method;
+
+    return m->recorded ? m->recorded(st->options) : m->records;
+}
+
 static int64_t make_job(struct planner *pl, const struct stage_decl *st, int64_t point,
                         int64_t stage)
 {
@@ -403,7 +410,7 @@ static int64_t make_job(struct planner *pl, const struct stage_decl *st, int64_t
                       .bytes = -1};
     struct making mk = {pl, st, &job, point, 0, &w};
     struct record_options record =
-        record_mask(st->own_record ? &st->record : &pl->sp->record, st->method->records);
+        record_mask(st->own_record ? &st->record : &pl->sp->record, recorded(st));
     int64_t at = OF_BAD;
 
     job.record = record_text(pl->plan->arena, &record);
