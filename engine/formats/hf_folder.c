@@ -297,6 +297,37 @@ done:
     return rc;
 }
 
+/* A folder that holds a tokenizer alone. */
+static bool is_text_only(const char *dir)
+{
+    bool text = false, more = false;
+
+    for (int i = -1; i < 0 || text_files[i]; i++) {
+        char *path =
+            mem_printf(NULL, "%s/%s", dir, i < 0 ? "config.json" : text_files[i]);
+        bool there = path && file_exists(path);
+        more = more || (there && i < 0);
+        text = text || (there && i >= 0);
+        free(path);
+    }
+    return text && !more;
+}
+
+static int text_digest(char out[65], const char *dir, struct err *err)
+{
+    struct sha256 *sum = sha256_new(err);
+    int rc = sum ? 0 : -1;
+
+    for (int i = 0; rc == 0 && text_files[i]; i++)
+        rc = add_file(sum, dir, text_files[i], false, err);
+    if (rc == 0)
+        rc = add_file(sum, dir, "tokenizer_config.json", false, err);
+    if (rc == 0)
+        rc = sha256_hex(sum, out, err);
+    sha256_free(sum);
+    return rc;
+}
+
 int hf_digest(char out[65], const char *dir, struct err *err)
 {
     struct sha256 *sum = NULL;
@@ -305,6 +336,8 @@ int hf_digest(char out[65], const char *dir, struct err *err)
 
     if (is_bin(dir))
         return bin_digest(out, dir, err);
+    if (is_text_only(dir))
+        return text_digest(out, dir, err);
     if (weights_files(&files, dir, err))
         goto done;
     sum = sha256_new(err);

@@ -157,6 +157,8 @@ static int encode_choices(struct encoder *e, struct err *err)
         return err_set(
             err, ERR_INPUT, "example %s: the right choice is %d; there are 0 to %lld",
             example_name(e), (int)e->ex->label, (long long)e->ex->n_choices - 1);
+    if (e->how->causal)
+        return pack_choices(e->data, e->i, e->tok, e->how, &e->capacity, err);
     if (encode_text(e, &e->a, e->ex->a, "question", err))
         return -1;
     for (int64_t c = 0; c < e->ex->n_choices; c++) {

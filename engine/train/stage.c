@@ -140,8 +140,8 @@ struct model *stage_model(struct stage *st, const char *input, const struct task
 }
 
 /* What a person should know of the data that was read. */
-static void tell_data(struct stage *st, const struct task *task,
-                      const struct split *split, const struct examples *raw)
+static void tell_left_out(struct stage *st, const struct task *task,
+                          const struct split *split, const struct examples *raw)
 {
     if (raw->left_out)
         stage_note(st,
@@ -149,10 +149,24 @@ static void tell_data(struct stage *st, const struct task *task,
                    "the first in line %lld",
                    task->name, split->name, (long long)raw->left_out,
                    (long long)raw->first_left_out);
-    if (split->slice && split->to != INT64_MAX && split->to > raw->n)
-        stage_note(st, "%s, split %s has %lld examples: %s[%lld:%lld] ends there",
-                   task->name, split->name, (long long)raw->n, split->name,
-                   (long long)split->from, (long long)split->to);
+}
+
+/* Examples are counted when they are there: those of a text are its contexts. */
+static int take_slice(struct stage *st, struct dataset **data, const struct split *part,
+                      const char *text)
+{
+    const char *task = (*data)->task->name;
+    int64_t n = (*data)->n;
+
+    if (part->from >= n)
+        return stage_fail(st, ERR_INPUT,
+                          "%s, split %s has %lld examples: %s begins behind its end",
+                          task, part->name, (long long)n, text);
+    if (part->to != INT64_MAX && part->to > n)
+        stage_note(st, "%s, split %s has %lld examples: %s[%lld:%lld] ends there", task,
+                   part->name, (long long)n, part->name, (long long)part->from,
+                   (long long)part->to);
+    return dataset_slice(data, part->from, part->to < n ? part->to : n, &st->err);
 }
 
 struct dataset *stage_data(struct stage *st, const struct model *model, const char *split,
@@ -188,22 +202,13 @@ struct dataset *stage_encode(struct stage *st, const struct model *model,
         how.stride = how.max_len / 2;
     if (st->load(st, task, part.name, &raw, &st->err))
         return NULL;
-    if (part.from >= raw->n && part.slice) {
-        stage_fail(st, ERR_INPUT,
-                   "%s, split %s has %lld examples: %s begins behind its end", task->name,
-                   part.name, (long long)raw->n, split);
-        examples_free(raw);
-        return NULL;
-    }
-    tell_data(st, task, &part, raw);
+    tell_left_out(st, task, &part, raw);
     if (dataset_encode_as(&data, task, raw, part.name, model->tok, &how, &st->err))
         return NULL;
-    if (part.slice && dataset_slice(&data, part.from,
-                                    part.to < data->n ? part.to : data->n, &st->err)) {
+    if (part.slice && take_slice(st, &data, &part, split)) {
         dataset_free(data);
         return NULL;
     }
-    profile_lap("read the data");
     return own(st, data, free_dataset) ? NULL : data;
 }
 
@@ -360,8 +365,11 @@ static void tell_broken(struct stage *st, const struct predictions *p)
     int64_t n = 0;
 
     for (int64_t i = 0; i < p->n; i++) {
-        bool broken = false;
-        for (int64_t c = 0; c < p->width; c++)
+        bool broken = p->tokens && p->tokens[i] > 0 && !isfinite(p->score[i]);
+        int64_t width = p->data->task->kind == TASK_CHOICE /* others may have more */
+                            ? p->data->raw->v[i].n_choices
+                            : p->width;
+        for (int64_t c = 0; p->logits && c < width; c++)
             broken |= !isfinite(p->logits[i * p->width + c]);
         n += broken;
     }

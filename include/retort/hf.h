@@ -95,7 +95,7 @@ const struct safetensors_entry *hf_folder_find(const struct hf_folder *folder,
 const char *hf_folder_text(const struct hf_folder *folder);
 
 /* SHA-256 over what decides the numbers: config.json, the weights' files, the tokenizer's
- * files, tokenizer_config.json. */
+ * files, tokenizer_config.json. Of a folder with a tokenizer alone: of that. */
 int hf_digest(char out[65], const char *dir, struct err *err);
 
 #endif

@@ -265,6 +265,12 @@ struct dataset {
  * TASK_MLM.
  */
 
+enum begin {
+    BEGIN_AUTO, /* TASK_LM: yes; choices: no (as lm-eval), unless there is no prompt */
+    BEGIN_YES,
+    BEGIN_NO,
+};
+
 /* How text becomes sequences. Zeros but for max_len: an encoder's. */
 struct encoding {
     int64_t max_len;
@@ -273,12 +279,7 @@ struct encoding {
                           sequence is [begin] prompt ending, its targets the ending's */
     int64_t step;   /* TASK_LM: from a window to the next; 0: max_len, no overlap */
     enum lm_windows windows;
-    enum {
-        BEGIN_AUTO,
-        BEGIN_YES,
-        BEGIN_NO
-    } begin;    /* beginning tokens; auto: TASK_LM
-                          yes, choices not (as lm-eval), unless there is no prompt */
+    int begin;  /* enum begin: of beginning tokens */
     bool apart; /* TASK_LM: windows end with their document, each is told from its own
                    beginning token, which is no target */
 };

@@ -67,6 +67,10 @@ int tokenizer_load(struct tokenizer **out, const char *path, bool lower_case,
 /* From the text of a vocab.txt, called `name` in messages. */
 int tokenizer_wordpiece(struct tokenizer **out, const char *vocab, int64_t len,
                         const char *name, bool lower_case, struct err *err);
+/* A byte-level BPE of vocab.json and merges.txt cut to `size` tokens: the first size - 1
+ * as they are and <|endoftext|>, whose id is then size - 1. */
+int tokenizer_cut(struct tokenizer **out, const struct tokenizer *tok, int64_t size,
+                  struct err *err);
 /* One more owner; each frees it. It never changes, so it is shared rather than copied. */
 struct tokenizer *tokenizer_hold(struct tokenizer *tok);
 void tokenizer_free(struct tokenizer *tok); /* NULL is fine */

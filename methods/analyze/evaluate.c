@@ -6,10 +6,14 @@
 
 struct options {
     const char *split;
-    int64_t max_len, doc_stride;
-    int dtype;
+    int64_t max_len, doc_stride, stride;
+    int dtype, windows, begin, documents;
     struct span_rule span;
 };
+
+static const char *const windows[] = {"all", "inside", NULL}, /* enum lm_windows */
+    *const begins[] = {"auto", "yes", "no", NULL},
+                         *const documents[] = {"joined", "apart", NULL};
 
 /* clang-format off */
 static const struct option options[] = {
@@ -20,9 +24,13 @@ static const struct option options[] = {
     {"n_best", OPT_INT, "20", 1, 1000, NULL, "answers", "spans: starts and ends that are paired in a window, and answers that are kept of a question", offsetof(struct options, span.n_best)},
     {"max_answer", OPT_INT, "30", 1, 65536, NULL, "tokens", "spans: longest answer", offsetof(struct options, span.max_answer)},
     {"null_threshold", OPT_REAL, "0", -1e9, 1e9, NULL, NULL, "spans of SQuAD 2.0: no answer is given where the null score is better than the answer's by more than this", offsetof(struct options, span.null_threshold)},
+    {"stride", OPT_INT, "0", 0, 65536, NULL, "tokens", "language models: from a window to the next; 0: max_len, no overlap", offsetof(struct options, stride)},
+    {"windows", OPT_ENUM, "\"all\"", 0, 0, windows, NULL, "language models: all: every token is told, the last of a window lies behind it; inside: as in the usual loop, a window's first token is not told unless an overlap tells it", offsetof(struct options, windows)},
+    {"begin", OPT_ENUM, "\"auto\"", 0, 0, begins, NULL, "beginning token before a text; auto: before documents, not before choices (as lm-eval)", offsetof(struct options, begin)},
+    {"documents", OPT_ENUM, "\"joined\"", 0, 0, documents, NULL, "language models: joined: windows run over the borders of documents; apart: each is told by itself", offsetof(struct options, documents)},
     OPTION_END,
 };
-static const char *const later[] = {"n_best", "max_answer", "null_threshold", NULL};
+static const char *const later[] = {"n_best", "max_answer", "null_threshold", "stride", "windows", "begin", "documents", NULL};
 
 static const struct input inputs[] = {
     {"model", KIND_MODEL, true, false, "the model to score"},
@@ -41,7 +49,13 @@ static int run(struct stage *st)
 {
     const struct options *o = st->options;
     struct model *m = stage_model(st, "model", stage_task(st));
-    struct dataset *data = stage_data(st, m, o->split, o->max_len, o->doc_stride);
+    struct encoding how = {.max_len = o->max_len,
+                           .stride = o->doc_stride,
+                           .step = o->stride,
+                           .windows = (enum lm_windows)o->windows,
+                           .begin = o->begin,
+                           .apart = o->documents == 1};
+    struct dataset *data = stage_encode(st, m, o->split, &how);
     struct tape *tape = stage_tape(st, o->dtype == 1 ? DT_BF16 : DT_F32);
     struct predictions *p = NULL;
 
