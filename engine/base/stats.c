@@ -200,6 +200,46 @@ struct test_result stats_mcnemar(int64_t b, int64_t c)
     return r;
 }
 
+/* ---- many tests ---- */
+
+struct placed {
+    double value;
+    int64_t at;
+};
+
+static int by_place(const void *a, const void *b)
+{
+    const struct placed *x = a, *y = b;
+
+    if (x->value != y->value)
+        return x->value < y->value ? -1 : 1;
+    return (x->at > y->at) - (x->at < y->at);
+}
+
+int stats_holm(double *adjusted, const double *p, int64_t n, struct err *err)
+{
+    struct placed *v = mem_new(n ? n : 1, sizeof *v, err);
+    int64_t made = 0;
+    double before = 0;
+
+    if (!v)
+        return -1;
+    for (int64_t i = 0; i < n; i++) {
+        adjusted[i] = (double)NAN;
+        if (!isnan(p[i]))
+            v[made++] = (struct placed){p[i], i};
+    }
+    qsort(v, (size_t)made, sizeof *v, by_place);
+    for (int64_t k = 0; k < made; k++) {
+        before = fmin(1, fmax(before, v[k].value * (double)(made - k)));
+        adjusted[v[k].at] = before;
+    }
+    free(v);
+    return 0;
+}
+
+/* ---- bootstrap ---- */
+
 /* Linear between the sorted values, as NumPy's default. */
 static double percentile(const double *sorted, int64_t n, double p)
 {
@@ -210,13 +250,36 @@ static double percentile(const double *sorted, int64_t n, double p)
     return sorted[i] + (at - (double)i) * (sorted[i + 1] - sorted[i]);
 }
 
+void stats_bootstrap_of(struct bootstrap *out, double difference, double *resampled,
+                        int64_t m)
+{
+    int64_t n = 0, below = 0, above = 0;
+
+    for (int64_t i = 0; i < m; i++) {
+        double d = resampled[i];
+        if (isnan(d))
+            continue;
+        resampled[n++] = d;
+        below += d <= 0;
+        above += d >= 0;
+    }
+    out->difference = difference;
+    out->low = out->high = out->p = (double)NAN;
+    if (n == 0)
+        return;
+    qsort(resampled, (size_t)n, sizeof(*resampled), by_value);
+    out->low = percentile(resampled, n, 0.025);
+    out->high = percentile(resampled, n, 0.975);
+    out->p = fmin(1, 2 * ((double)(below < above ? below : above) + 1) / (double)(n + 1));
+}
+
 int stats_bootstrap(struct bootstrap *out, int64_t n, int64_t resamples, uint64_t seed,
                     double (*difference)(void *ctx, const int64_t *pick, int64_t n),
                     void *ctx, struct err *err)
 {
     int rc = -1;
-    int64_t *pick = NULL, below = 0, above = 0;
-    double *diff = NULL, k;
+    int64_t *pick = NULL;
+    double *diff = NULL, all;
     struct rng rng = rng_stream(seed, "bootstrap");
 
     if (n < 1 || resamples < 1)
@@ -230,19 +293,13 @@ int stats_bootstrap(struct bootstrap *out, int64_t n, int64_t resamples, uint64_
         goto done;
     for (int64_t i = 0; i < n; i++)
         pick[i] = i;
-    out->difference = difference(ctx, pick, n);
+    all = difference(ctx, pick, n);
     for (int64_t r = 0; r < resamples; r++) {
         for (int64_t i = 0; i < n; i++)
             pick[i] = (int64_t)rng_below(&rng, (uint64_t)n);
         diff[r] = difference(ctx, pick, n);
-        below += diff[r] <= 0;
-        above += diff[r] >= 0;
     }
-    qsort(diff, (size_t)resamples, sizeof(*diff), by_value);
-    out->low = percentile(diff, resamples, 0.025);
-    out->high = percentile(diff, resamples, 0.975);
-    k = (double)(below < above ? below : above);
-    out->p = fmin(1, 2 * (k + 1) / (double)(resamples + 1));
+    stats_bootstrap_of(out, all, diff, resamples);
     rc = 0;
 done:
     free(diff);
@@ -318,20 +375,6 @@ static struct test_result correlate(double *x, double *y, int64_t n)
                 ? 1
                 : beta_regularised(0.5 * (double)(n - 2), 0.5, (1 - r) * (1 + r), r * r);
     return out;
-}
-
-struct placed {
-    double value;
-    int64_t at;
-};
-
-static int by_place(const void *a, const void *b)
-{
-    const struct placed *x = a, *y = b;
-
-    if (x->value != y->value)
-        return x->value < y->value ? -1 : 1;
-    return (x->at > y->at) - (x->at < y->at);
 }
 
 /* Numbers become their ranks from 1. */

@@ -25,6 +25,10 @@ struct observation {
     const char *run_id; /* NULL if there is no run */
     bool stale; /* of a run that the spec no longer asks for, or of another env_class */
     bool undefined; /* the run says "not a number" (a correlation with a constant) */
+    bool failed;    /* there is no run, since its last try failed */
+    /* What a metric of an evaluation was measured on. NULL: not known. */
+    const char *data;   /* task, version and digests of its files, as JSON */
+    const char *labels; /* a declared task's classes, columns and metrics, as JSON */
 };
 
 /* Those of a plan's sealed runs. Freed by observations_release. */
@@ -60,6 +64,10 @@ void observations_release(struct observations *o);
  *       "scale": 100, "digits": 1, "unit": "%",
  *       "paper": {"file": "sixteen-heads.json", "table": "Figure 6c", "keys": "columns", "scale": 100},
  *       "equivalence": {"margin": 2},
+ *       "show": ["std", "interval", "median", "n"],          what cells hold beside the mean
+ *       "compare": {"row": "random"},                        or {"column": "0 %"}
+ *       "best": {"in": "columns", "want": "high"},           of each column, or of each row
+ *       "test": {"over": "seeds", "alpha": 0.05, "resamples": 10000},
  *       "mark": {"metric": "/scores/p_value", "below": 0.01},
  *       "plot": {"title": "...", "x": "heads pruned (%)", "y": "F1", "kind": "lines"}
  *     }
@@ -109,6 +117,41 @@ void table_want(const struct table *t, int64_t i, const char **stage,
 int table_fill(struct table *t, const struct observation *obs, int64_t n,
                struct err *err);
 
+/*
+ * The tests that the declaration asks for, after table_fill. `store` gives the stored
+ * predictions where they are over examples; it may be NULL where they are over seeds.
+ *
+ *     seeds     paired t-test of the runs of one seed (a pair of runs counts once)
+ *     examples  one pair of runs and accuracy: McNemar's exact test; otherwise the paired
+ *               bootstrap of the metric: examples are drawn once a resample, the same for
+ *               all seeds, and the metric's mean over the seeds is compared
+ *     both      hierarchical bootstrap: seeds are drawn, then examples
+ *
+ * Streams are rng_stream(0, "bootstrap") for the examples, (0, "bootstrap/seeds") for the
+ * seeds. p-values are corrected by Holm's method over all cells that are compared, and
+ * apart from these over all tests that `best` needs.
+ *
+ * ERR_INPUT, with both runs named, if two cells that are compared were measured by
+ * different metrics or on different data.
+ */
+int table_test(struct table *t, struct store *store, struct err *err);
+
+/* A cell against another. */
+struct cell_test {
+    const char *test;  /* "paired t" ...; NULL: not made (missing runs) */
+    int64_t n;         /* pairs of runs */
+    double difference; /* of the means over the pairs */
+    double low, high;  /* 95 % interval of it; NaN with McNemar */
+    double p, p_holm;  /* NaN: cannot be told, as from one pair of runs */
+    bool flat; /* all differences are the same: p tells of no deviation, and no mark is
+                  made of it */
+};
+enum best {
+    BEST_NO,
+    BEST_ALONE, /* better than each other, by the corrected tests */
+    BEST_TIED,  /* the best, or not told apart from it */
+};
+
 enum cell_state {
     CELL_OK,
     CELL_MISSING,   /* no value at all */
@@ -127,7 +170,16 @@ struct table_cell {
     int64_t marked;                 /* runs whose mark is below the bound */
     const char **run;               /* (n) full ids */
     double *x;                      /* (n) scaled values */
+    double median;
+    int64_t failed;   /* seeds whose last try failed */
+    int64_t *of_seed; /* of each seed of the table: its place in run and x, or -1 */
+    const char *data, *labels; /* what it was measured on, or NULL */
+    struct cell_test versus;   /* the baseline */
+    struct cell_test behind;   /* the best of its row or column */
+    enum best best;
 };
+/* Is the cell above (1) or below (-1) the baseline by the corrected test? 0: neither. */
+int table_mark(const struct table *t, const struct table_cell *c);
 int64_t table_rows(const struct table *t);
 int64_t table_cols(const struct table *t);
 const char *table_row_name(const struct table *t, int64_t row);
@@ -136,13 +188,14 @@ const struct table_cell *table_cell(const struct table *t, int64_t row, int64_t 
 /* Cells that are missing, partial or stale: the exit code is 1 if there are any. */
 int64_t table_problems(const struct table *t);
 
-enum table_format { TABLE_MD, TABLE_LATEX, TABLE_CSV, TABLE_JSON };
+enum table_format { TABLE_MD, TABLE_LATEX, TABLE_CSV, TABLE_HTML, TABLE_JSON };
 int table_format_parse(enum table_format *out, const char *name, struct err *err);
-/* md and latex: a grid of mean ± std, the paper's number and the difference; n is told
- * once, and in cells that have another. csv: a row for each cell. json: all of it, with
- * the ids of the runs. */
-int table_print(const struct table *t, enum table_format format, struct strbuf *out,
-                struct err *err);
+/* md, latex (booktabs) and html: a grid of mean ± std, the paper's number and the
+ * difference; n is told once, and in cells that have another. csv: a row for each cell.
+ * json: all of it, with the ids of the runs. `trace` adds the runs behind each cell where
+ * the format does not tell them: a list below, comments, or in csv a row for each run. */
+int table_print(const struct table *t, enum table_format format, bool trace,
+                struct strbuf *out, struct err *err);
 
 /* ---- plots ---- */
 

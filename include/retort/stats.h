@@ -64,6 +64,11 @@ struct equivalence stats_equivalence(struct sample a, struct sample b, double ma
  * only by the first, `c` only by the second. statistic is min(b, c). */
 struct test_result stats_mcnemar(int64_t b, int64_t c);
 
+/* Holm's step-down correction (1979) of n p-values: the k-th smallest (from 0) times n -
+ * k, at least the one before it, at most 1. NaN stands for a test that was not made: it
+ * stays NaN and does not count in n. */
+int stats_holm(double *adjusted, const double *p, int64_t n, struct err *err);
+
 /*
  * Paired bootstrap over examples (Koehn 2004; Efron & Tibshirani 1993): each resample
  * draws n example numbers from the stream (seed, "bootstrap") and asks `difference` for
@@ -78,6 +83,10 @@ struct bootstrap {
     double low, high;
     double p;
 };
+/* The same from m resampled differences made elsewhere: sorts them. Those that are NaN
+ * (the metric is not defined on the resample) do not count. */
+void stats_bootstrap_of(struct bootstrap *out, double difference, double *resampled,
+                        int64_t m);
 int stats_bootstrap(struct bootstrap *out, int64_t n, int64_t resamples, uint64_t seed,
                     double (*difference)(void *ctx, const int64_t *pick, int64_t n),
                     void *ctx, struct err *err);

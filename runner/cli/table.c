@@ -19,6 +19,7 @@ struct args {
     const char *decl, *base, *spec;
     struct string_list set;
     int format;
+    bool trace;
 };
 
 struct query {
@@ -64,7 +65,8 @@ static int fill(struct query *q, struct err *err)
         if (observe(&q->obs, q->plan, q->store, stage, metric, err))
             return -1;
     }
-    return table_fill(q->table, q->obs.v, q->obs.n, err);
+    return table_fill(q->table, q->obs.v, q->obs.n, err) ||
+           table_test(q->table, q->store, err);
 }
 
 static void close_query(struct query *q)
@@ -99,7 +101,7 @@ static int run_table(const void *given)
     int rc;
 
     if (open_query(&q, args, &err) || fill(&q, &err) ||
-        table_print(q.table, (enum table_format)args->format, &out, &err)) {
+        table_print(q.table, (enum table_format)args->format, args->trace, &out, &err)) {
         rc = tell_error(&err);
     } else {
         fputs(strbuf_text(&out), stdout);
@@ -156,7 +158,7 @@ static const struct operand operands[] = {
      .offset = offsetof(struct args, set)}
 /* clang-format on */
 
-static const char *const formats[] = {"md", "latex", "csv", "json", NULL};
+static const char *const formats[] = {"md", "latex", "csv", "html", "json", NULL};
 static const struct flag table_flags[] = {
     {.name = "format",
      .type = OPT_ENUM,
@@ -164,6 +166,10 @@ static const struct flag table_flags[] = {
      .choices = formats,
      .help = "how it is written",
      .offset = offsetof(struct args, format)},
+    {.name = "trace",
+     .type = OPT_BOOL,
+     .help = "name the runs behind each cell",
+     .offset = offsetof(struct args, trace)},
     WHOSE_FLAGS,
     FLAG_END,
 };
@@ -190,7 +196,7 @@ const struct verb verb_table = {
              "the paper's figure where the declaration names one. Cells are filled from "
              "sealed "
              "runs alone, nothing is run; one that is not whole is marked and gives exit "
-             "code 1.",
+             "code 1. Comparisons, tests and marks are declared too: docs/tables.md.",
     .size = sizeof(struct args),
     .run = run_table,
 };

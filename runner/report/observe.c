@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "retort/json.h"
 #include "retort/report.h"
 #include "retort/spec.h"
 
@@ -19,6 +20,8 @@ struct reading {
     int rank; /* 0: one number */
     int64_t size[RANK_MAX];
     const char *dim[RANK_MAX];
+    const char *data, *labels; /* what an evaluation was measured on */
+    bool failed;
 };
 
 struct observer {
@@ -45,6 +48,36 @@ static int read_metric(struct reading *r, struct run *run, const char *metric,
     r->n = 1;
     *r->x = s.value[s.n - 1];
     return 0;
+}
+
+/* What was evaluated: the task's part of what the run's id is made of. */
+static void read_measure(struct reading *r, const struct run *run, struct arena *arena)
+{
+    const char *text = run_head_text(run, "resolved");
+    struct diags *diags = diags_new(NULL);
+    struct json_doc *doc =
+        text && diags ? json_parse(text, (int64_t)strlen(text), "/resolved", diags)
+                      : NULL;
+    const struct json *inputs = doc ? json_get(json_root(doc), "inputs") : NULL;
+    const struct json *task = json_at(json_get(inputs, "task"), 0);
+    struct strbuf sb = STRBUF_INIT;
+
+    if (json_get(task, "task")) {
+        json_canonical(json_get(task, "task"), &sb);
+        strbuf_puts(&sb, " of version ");
+        json_canonical(json_get(task, "version"), &sb);
+        strbuf_puts(&sb, ", ");
+        json_canonical(json_get(task, "files"), &sb);
+        r->data = arena_strdup(arena, strbuf_text(&sb));
+        strbuf_clear(&sb);
+    }
+    if (json_get(task, "declared")) {
+        json_canonical(json_get(task, "declared"), &sb);
+        r->labels = arena_strdup(arena, strbuf_text(&sb));
+    }
+    strbuf_release(&sb);
+    json_doc_free(doc);
+    diags_free(diags);
 }
 
 static int read_array(struct reading *r, struct run *run, const char *path,
@@ -74,6 +107,7 @@ static const struct reading *reading_of(struct observer *o, int64_t job)
 {
     struct reading r = {.job = job};
     struct run *run = NULL;
+    struct run_info info;
     struct err none = ERR_INIT;
     int rc = 0;
 
@@ -84,6 +118,11 @@ static const struct reading *reading_of(struct observer *o, int64_t job)
         !run_open(&run, o->store, o->plan->job[job].id, false, &none))
         rc = (*o->metric == '/' ? read_array : read_metric)(&r, run, o->metric,
                                                             o->out->arena);
+    if (!rc && run && !strncmp(o->metric, "eval/", 5))
+        read_measure(&r, run, o->out->arena);
+    if (o->plan->job[job].state != JOB_CACHED &&
+        !store_stat(o->store, o->plan->job[job].id, &info, &none))
+        r.failed = info.state != RUN_SEALED && info.failure[0];
     run_close(run);
     if (rc)
         arena_failed(o->out->arena, o->err);
@@ -149,6 +188,9 @@ static int observe_point(struct observer *o, const struct point *pt, int64_t job
 
     if (!r)
         return -1;
+    x.data = r->data;
+    x.labels = r->labels;
+    x.failed = r->failed;
     if (r->rank == 0 && r->n == 1) {
         x.x = *r->x;
         x.undefined = isnan(x.x);

@@ -1,5 +1,5 @@
 /*
- * Reading a table's declaration, and putting observations into its cells.
+ * Reading a table's declaration; its axes are read in table_axes.c.
  */
 #include <math.h>
 #include <stdio.h>
@@ -10,32 +10,13 @@
 #include "retort/json.h"
 #include "table_impl.h"
 
-struct reader {
-    struct table *t;
-    struct json_doc *doc;
-    struct diags *diags;
-    const char *dir;
-};
-
 static bool same(const char *a, const char *b)
 {
     return a && b && strcmp(a, b) == 0;
 }
 
-/* Canonical JSON of a value, in the arena. */
-static const char *canonical(struct table *t, const struct json *v)
-{
-    struct strbuf sb = STRBUF_INIT;
-    const char *out;
-    json_canonical(v, &sb);
-    out = arena_strdup(t->arena, strbuf_text(&sb));
-    strbuf_release(&sb);
-    return out;
-}
-
-/* Reports keys that are not in `known`, with the nearest one. */
-static void check_keys(struct reader *r, const struct json *object,
-                       const char *const *known)
+void read_check_keys(struct reader *r, const struct json *object,
+                     const char *const *known)
 {
     for (const struct json *m = json_first(object); m; m = json_next(m)) {
         const char *key = json_key(m), *near;
@@ -51,8 +32,8 @@ static void check_keys(struct reader *r, const struct json *object,
     }
 }
 
-static const struct json *member(struct reader *r, const struct json *object,
-                                 const char *key, enum json_kind kind)
+const struct json *read_member(struct reader *r, const struct json *object,
+                               const char *key, enum json_kind kind)
 {
     const struct json *v = json_get(object, key);
     if (v && json_kind(v) != kind) {
@@ -63,191 +44,23 @@ static const struct json *member(struct reader *r, const struct json *object,
     return v;
 }
 
-static const char *text_of(struct reader *r, const struct json *object, const char *key,
-                           const char *otherwise)
+const char *read_text(struct reader *r, const struct json *object, const char *key,
+                      const char *otherwise)
 {
-    const struct json *v = member(r, object, key, JSON_STRING);
+    const struct json *v = read_member(r, object, key, JSON_STRING);
     return v ? arena_strdup(r->t->arena, json_string(v)) : otherwise;
 }
 
-static double number_of(struct reader *r, const struct json *object, const char *key,
-                        double otherwise)
+double read_number(struct reader *r, const struct json *object, const char *key,
+                   double otherwise)
 {
-    const struct json *v = member(r, object, key, JSON_NUMBER);
+    const struct json *v = read_member(r, object, key, JSON_NUMBER);
     return v ? json_number(v) : otherwise;
-}
-
-/* Room for one more item at the end of an axis, in the arena. */
-static struct item *item_add(struct table *t, struct axis *a)
-{
-    if (a->n == a->capacity) {
-        int64_t capacity = a->capacity ? 2 * a->capacity : 16;
-        struct item *v = arena_zalloc(t->arena, capacity * (int64_t)sizeof(*v));
-        if (!v)
-            return NULL;
-        if (a->n)
-            memcpy(v, a->v, (size_t)a->n * sizeof(*v));
-        a->v = v;
-        a->capacity = capacity;
-    }
-    a->v[a->n].x = (double)NAN;
-    a->v[a->n].scale = 1;
-    return &a->v[a->n++];
-}
-
-static bool where_alloc(struct table *t, struct item *item, int64_t n)
-{
-    item->var = arena_zalloc(t->arena, n * (int64_t)sizeof(*item->var));
-    item->value = arena_zalloc(t->arena, n * (int64_t)sizeof(*item->value));
-    item->n_where = item->var && item->value ? n : 0;
-    return item->n_where == n;
-}
-
-/* An item of a variable: named by its value, a number scaled and with its unit. */
-void table_item_of_value(struct table *t, struct axis *a, const char *value)
-{
-    struct item *item = item_add(t, a);
-    struct strbuf sb = STRBUF_INIT;
-    double x;
-
-    if (!item || !where_alloc(t, item, 1))
-        return;
-    item->var[0] = a->variable;
-    item->value[0] = arena_strdup(t->arena, value);
-    if (!text_double(&x, value)) {
-        /* 0.3 * 100 is 30.000000000000004 elsewhere: what people read has at most 12
-         * digits. */
-        char digits[40];
-        snprintf(digits, sizeof(digits), "%.12g", x * a->scale);
-        item->x = strtod(digits, NULL);
-        strbuf_double(&sb, item->x);
-        if (a->unit)
-            strbuf_printf(&sb, " %s", a->unit);
-    } else if (value[0] == '"' && strlen(value) >= 2) {
-        strbuf_add(&sb, value + 1, strlen(value) - 2);
-    } else {
-        strbuf_puts(&sb, value);
-    }
-    item->name = arena_strdup(t->arena, strbuf_text(&sb));
-    strbuf_release(&sb);
-}
-
-static void read_item(struct reader *r, struct axis *a, const struct json *v)
-{
-    static const char *const known[] = {"name",  "stage", "metric", "label",
-                                        "where", "paper", "scale",  NULL};
-    const struct json *where, *paper;
-    struct item *item;
-    int64_t i = 0;
-
-    if (json_kind(v) != JSON_OBJECT) {
-        json_error(r->doc, v, r->diags,
-                   "an item is %s; it must be an object like {\"name\": ...}",
-                   json_kind_name(json_kind(v)));
-        return;
-    }
-    check_keys(r, v, known);
-    item = item_add(r->t, a);
-    if (!item)
-        return;
-    item->stage = text_of(r, v, "stage", NULL);
-    item->metric = text_of(r, v, "metric", NULL);
-    item->label = text_of(r, v, "label", NULL);
-    item->name = text_of(r, v, "name", NULL);
-    item->scale = number_of(r, v, "scale", 1);
-    if (!item->name)
-        item->name = item->label ? item->label : item->stage ? item->stage : item->metric;
-    if (!item->name) {
-        json_error(r->doc, v, r->diags, "an item needs a \"name\"");
-        item->name = "";
-    }
-    paper = json_get(v, "paper");
-    if (paper)
-        item->paper = canonical(r->t, paper);
-    where = member(r, v, "where", JSON_OBJECT);
-    if (!where || !where_alloc(r->t, item, json_count(where)))
-        return;
-    for (const struct json *m = json_first(where); m; m = json_next(m), i++) {
-        item->var[i] = arena_strdup(r->t->arena, json_key(m));
-        item->value[i] = canonical(r->t, m);
-    }
-}
-
-/* {"stages": [...]}, {"labels": [...]}, {"metrics": [...]} */
-static void read_names(struct reader *r, struct axis *a, const struct json *list,
-                       char what)
-{
-    for (const struct json *v = json_first(list); v; v = json_next(v)) {
-        struct item *item;
-        if (!json_string(v)) {
-            json_error(r->doc, v, r->diags, "a name is %s; it must be a string",
-                       json_kind_name(json_kind(v)));
-            continue;
-        }
-        item = item_add(r->t, a);
-        if (!item)
-            return;
-        item->name = arena_strdup(r->t->arena, json_string(v));
-        if (what == 's')
-            item->stage = item->name;
-        else if (what == 'l')
-            item->label = item->name;
-        else
-            item->metric = item->name;
-    }
-}
-
-static void read_axis(struct reader *r, struct axis *a, const struct json *v,
-                      const char *key)
-{
-    static const char *const known[] = {"variable", "values",      "name",   "scale",
-                                        "unit",     "paper_scale", "stages", "labels",
-                                        "metrics",  NULL};
-    static const struct {
-        const char *key;
-        char what;
-    } lists[] = {{"stages", 's'}, {"labels", 'l'}, {"metrics", 'm'}};
-    const struct json *list;
-
-    a->scale = a->paper_scale = 1;
-    if (v && json_kind(v) == JSON_ARRAY) {
-        for (const struct json *i = json_first(v); i; i = json_next(i))
-            read_item(r, a, i);
-        return;
-    }
-    if (!v || json_kind(v) != JSON_OBJECT) {
-        json_error(r->doc, v ? v : json_root(r->doc), r->diags,
-                   "\"%s\" must be a list of items or {\"variable\": ...}", key);
-        return;
-    }
-    check_keys(r, v, known);
-    a->name = text_of(r, v, "name", NULL);
-    a->unit = text_of(r, v, "unit", NULL);
-    a->scale = number_of(r, v, "scale", 1);
-    a->paper_scale = number_of(r, v, "paper_scale", 1);
-    a->variable = text_of(r, v, "variable", NULL);
-    for (int i = 0; i < 3; i++) {
-        list = member(r, v, lists[i].key, JSON_ARRAY);
-        if (list)
-            read_names(r, a, list, lists[i].what);
-    }
-    if (!a->variable) {
-        if (a->n == 0)
-            json_error(
-                r->doc, v, r->diags,
-                "\"%s\" names no \"variable\", \"stages\", \"labels\" or \"metrics\"",
-                key);
-        return;
-    }
-    list = member(r, v, "values", JSON_ARRAY);
-    a->open = list == NULL;
-    for (const struct json *i = list ? json_first(list) : NULL; i; i = json_next(i))
-        table_item_of_value(r->t, a, canonical(r->t, i));
 }
 
 static void read_seeds(struct reader *r, const struct json *root)
 {
-    const struct json *list = member(r, root, "seeds", JSON_ARRAY);
+    const struct json *list = read_member(r, root, "seeds", JSON_ARRAY);
     struct table *t = r->t;
 
     if (!list)
@@ -268,19 +81,19 @@ static void read_seeds(struct reader *r, const struct json *root)
 static int read_paper(struct reader *r, const struct json *root, struct err *err)
 {
     static const char *const known[] = {"file", "table", "keys", "scale", NULL};
-    const struct json *v = member(r, root, "paper", JSON_OBJECT), *tables;
+    const struct json *v = read_member(r, root, "paper", JSON_OBJECT), *tables;
     const char *file, *keys;
     struct table *t = r->t;
     char *path;
 
     if (!v)
         return 0;
-    check_keys(r, v, known);
-    file = text_of(r, v, "file", NULL);
-    t->paper_name = text_of(r, v, "table", NULL);
-    keys = text_of(r, v, "keys", "columns");
+    read_check_keys(r, v, known);
+    file = read_text(r, v, "file", NULL);
+    t->paper_name = read_text(r, v, "table", NULL);
+    keys = read_text(r, v, "keys", "columns");
     t->paper_keys_are_rows = strcmp(keys, "rows") == 0;
-    t->paper_scale = number_of(r, v, "scale", 1);
+    t->paper_scale = read_number(r, v, "scale", 1);
     if (!file || !t->paper_name) {
         json_error(r->doc, v, r->diags, "\"paper\" needs a \"file\" and a \"table\"");
         return 0;
@@ -310,12 +123,12 @@ static int read_paper(struct reader *r, const struct json *root, struct err *err
 static void read_equivalence(struct reader *r, const struct json *root)
 {
     static const char *const known[] = {"margin", NULL};
-    const struct json *v = member(r, root, "equivalence", JSON_OBJECT);
+    const struct json *v = read_member(r, root, "equivalence", JSON_OBJECT);
 
     if (!v)
         return;
-    check_keys(r, v, known);
-    r->t->margin = number_of(r, v, "margin", 0);
+    read_check_keys(r, v, known);
+    r->t->margin = read_number(r, v, "margin", 0);
     if (!(r->t->margin > 0))
         json_error(r->doc, v, r->diags,
                    "\"equivalence\" needs a \"margin\" above 0, in the table's unit");
@@ -324,23 +137,114 @@ static void read_equivalence(struct reader *r, const struct json *root)
                    "\"equivalence\" is with a \"paper\"'s figures, which is missing");
 }
 
-static void read_mark(struct reader *r, const struct json *root)
+/* {"row": "dense"} or {"column": "0 %"} */
+static void read_compare(struct reader *r, const struct json *root)
 {
-    static const char *const known[] = {"metric", "below", NULL};
-    const struct json *v = member(r, root, "mark", JSON_OBJECT);
+    static const char *const known[] = {"row", "column", NULL};
+    const struct json *v = read_member(r, root, "compare", JSON_OBJECT);
 
     if (!v)
         return;
-    check_keys(r, v, known);
-    r->t->mark = text_of(r, v, "metric", NULL);
-    r->t->mark_below = number_of(r, v, "below", 0);
+    read_check_keys(r, v, known);
+    r->t->tests.row = read_text(r, v, "row", NULL);
+    r->t->tests.column = read_text(r, v, "column", NULL);
+    if (!r->t->tests.row == !r->t->tests.column)
+        json_error(r->doc, v, r->diags,
+                   "\"compare\" names the baseline as a \"row\" or as a \"column\"");
+}
+
+/* The place of a text in `names`, or -1 with an error that tells them. */
+static int choice(struct reader *r, const struct json *object, const char *key,
+                  const char *otherwise, const char *const *names)
+{
+    const char *text = read_text(r, object, key, otherwise);
+    struct strbuf sb = STRBUF_INIT;
+
+    for (int i = 0; names[i]; i++) {
+        if (strcmp(names[i], text) == 0)
+            return i;
+        strbuf_printf(&sb, "%s\"%s\"", i ? names[i + 1] ? ", " : " or " : "", names[i]);
+    }
+    json_error(r->doc, json_get(object, key), r->diags, "\"%s\" is \"%s\"; it must be %s",
+               key, text, strbuf_text(&sb));
+    strbuf_release(&sb);
+    return -1;
+}
+
+static void read_best(struct reader *r, const struct json *root)
+{
+    static const char *const known[] = {"in", "want", NULL};
+    static const char *const axes[] = {"columns", "rows", NULL};
+    static const char *const wants[] = {"low", "as the metric says", "high", NULL};
+    const struct json *v = read_member(r, root, "best", JSON_OBJECT);
+
+    if (!v)
+        return;
+    read_check_keys(r, v, known);
+    r->t->tests.best = choice(r, v, "in", "columns", axes) == 0 ? 'c' : 'r';
+    r->t->tests.want = choice(r, v, "want", wants[1], wants) - 1;
+}
+
+static void read_test(struct reader *r, const struct json *root)
+{
+    static const char *const known[] = {"over", "alpha", "resamples", NULL};
+    static const char *const overs[] = {"seeds", "examples", "both", NULL};
+    const struct json *v = read_member(r, root, "test", JSON_OBJECT);
+    struct tests *tests = &r->t->tests;
+    double resamples = read_number(r, v, "resamples", 10000);
+    int over = choice(r, v, "over", overs[0], overs);
+
+    tests->over = over < 0 ? OVER_SEEDS : (enum over)over;
+    tests->alpha = read_number(r, v, "alpha", 0.05);
+    tests->resamples = 10000;
+    if (v)
+        read_check_keys(r, v, known);
+    if (!(tests->alpha > 0 && tests->alpha < 1))
+        json_error(r->doc, json_get(v, "alpha"), r->diags,
+                   "\"alpha\" must lie between 0 and 1");
+    if (resamples >= 100 && resamples <= 1e6 && resamples <= floor(resamples))
+        tests->resamples = (int64_t)resamples;
+    else
+        json_error(r->doc, json_get(v, "resamples"), r->diags,
+                   "\"resamples\" must be a whole number in 100 ... 1000000");
+}
+
+static void read_show(struct reader *r, const struct json *root)
+{
+    static const char *const names[] = {"std", "interval", "median", "n", NULL};
+    const struct json *list = read_member(r, root, "show", JSON_ARRAY);
+
+    r->t->show = list ? 0 : SHOW_STD;
+    for (const struct json *v = json_first(list); v; v = json_next(v)) {
+        int k = 0;
+        while (names[k] && !same(names[k], json_string(v)))
+            k++;
+        if (names[k])
+            r->t->show |= 1u << k;
+        else
+            json_error(
+                r->doc, v, r->diags,
+                "\"show\" is a list of \"std\", \"interval\", \"median\" and \"n\"");
+    }
+}
+
+static void read_mark(struct reader *r, const struct json *root)
+{
+    static const char *const known[] = {"metric", "below", NULL};
+    const struct json *v = read_member(r, root, "mark", JSON_OBJECT);
+
+    if (!v)
+        return;
+    read_check_keys(r, v, known);
+    r->t->mark = read_text(r, v, "metric", NULL);
+    r->t->mark_below = read_number(r, v, "below", 0);
     if (!r->t->mark)
         json_error(r->doc, v, r->diags, "\"mark\" needs a \"metric\"");
 }
 
 static void read_kind(struct reader *r, const struct json *plot)
 {
-    const char *kind = text_of(r, plot, "kind", "lines");
+    const char *kind = read_text(r, plot, "kind", "lines");
 
     r->t->plot_map = strcmp(kind, "map") == 0;
     if (!r->t->plot_map && strcmp(kind, "lines") != 0)
@@ -351,8 +255,9 @@ static void read_kind(struct reader *r, const struct json *plot)
 static int read_root(struct reader *r, struct err *err)
 {
     static const char *const known[] = {
-        "table", "title",  "spec", "stage", "metric", "rows", "columns",     "seeds",
-        "scale", "digits", "unit", "paper", "plot",   "mark", "equivalence", NULL};
+        "table",       "title",   "spec",   "stage", "metric", "rows", "columns",
+        "seeds",       "scale",   "digits", "unit",  "paper",  "plot", "mark",
+        "equivalence", "compare", "best",   "test",  "show",   NULL};
     static const char *const in_plot[] = {"title", "x", "y", "kind", NULL};
     const struct json *root = json_root(r->doc), *plot;
     struct table *t = r->t;
@@ -363,22 +268,22 @@ static int read_root(struct reader *r, struct err *err)
         json_error(r->doc, root, r->diags, "a table's declaration must be an object");
         return 0;
     }
-    check_keys(r, root, known);
+    read_check_keys(r, root, known);
     if (json_int(json_get(root, "table")) != 1)
         json_error(r->doc, root, r->diags,
                    "a table's declaration begins with \"table\": 1");
-    t->title = text_of(r, root, "title", "");
-    t->stage = text_of(r, root, "stage", NULL);
-    t->metric = text_of(r, root, "metric", NULL);
-    t->unit = text_of(r, root, "unit", NULL);
-    t->scale = number_of(r, root, "scale", 1);
-    digits = number_of(r, root, "digits", 1);
+    t->title = read_text(r, root, "title", "");
+    t->stage = read_text(r, root, "stage", NULL);
+    t->metric = read_text(r, root, "metric", NULL);
+    t->unit = read_text(r, root, "unit", NULL);
+    t->scale = read_number(r, root, "scale", 1);
+    digits = read_number(r, root, "digits", 1);
     if (!(digits >= 0 && digits <= 12))
         json_error(r->doc, json_get(root, "digits"), r->diags,
                    "\"digits\" must be in 0 ... 12");
     else
         t->digits = (int)digits;
-    spec = text_of(r, root, "spec", NULL);
+    spec = read_text(r, root, "spec", NULL);
     if (spec) {
         char *path = path_join(r->dir, spec, err);
         if (!path)
@@ -386,15 +291,19 @@ static int read_root(struct reader *r, struct err *err)
         t->spec = arena_strdup(t->arena, path);
         free(path);
     }
-    plot = member(r, root, "plot", JSON_OBJECT);
+    plot = read_member(r, root, "plot", JSON_OBJECT);
     if (plot)
-        check_keys(r, plot, in_plot);
-    t->plot_title = text_of(r, plot, "title", t->title);
-    t->plot_x = text_of(r, plot, "x", NULL);
-    t->plot_y = text_of(r, plot, "y", NULL);
+        read_check_keys(r, plot, in_plot);
+    t->plot_title = read_text(r, plot, "title", t->title);
+    t->plot_x = read_text(r, plot, "x", NULL);
+    t->plot_y = read_text(r, plot, "y", NULL);
     read_kind(r, plot);
     read_mark(r, root);
     read_equivalence(r, root);
+    read_compare(r, root);
+    read_best(r, root);
+    read_test(r, root);
+    read_show(r, root);
     read_axis(r, &t->rows, json_get(root, "rows"), "rows");
     read_axis(r, &t->cols, json_get(root, "columns"), "columns");
     read_seeds(r, root);

@@ -27,8 +27,8 @@ static bool item_takes(const struct item *it, const struct observation *o)
     return true;
 }
 
-static const char *cell_metric(const struct table *t, const struct item *r,
-                               const struct item *c)
+const char *table_cell_metric(const struct table *t, const struct item *r,
+                              const struct item *c)
 {
     return c->metric ? c->metric : r->metric ? r->metric : t->metric;
 }
@@ -81,6 +81,21 @@ static void default_seeds(struct table *t, const struct observation *obs, int64_
     }
 }
 
+/* Two runs of a cell are of one measure, or the cell says nothing. */
+static int check_measure(struct table_cell *cell, const struct observation *o,
+                         const char *what, const char **have, const char *got,
+                         const struct item *row, const struct item *col, struct err *err)
+{
+    if (*have && got && strcmp(*have, got) != 0)
+        return err_set(err, ERR_INPUT,
+                       "cell (%s, %s): %s of run %.10s is %.300s, of run %.10s %.300s; a "
+                       "cell holds runs of one measure",
+                       row->name, col->name, what, cell->run[0], *have, o->run_id, got);
+    if (!*have)
+        *have = got;
+    return 0;
+}
+
 /* One observation joins a cell; `seed_run` remembers which run stood for which seed. */
 static int cell_add(struct table *t, struct table_cell *cell, const char **seed_run,
                     const struct observation *o, const struct item *row,
@@ -88,7 +103,7 @@ static int cell_add(struct table *t, struct table_cell *cell, const char **seed_
 {
     double scale = t->scale * row->scale * col->scale;
     const char *id = o->run_id ? o->run_id : "";
-    bool counted = false;
+    int64_t at = -1, seed = -1;
 
     for (int64_t s = 0; s < t->n_seeds; s++) {
         if (t->seed[s] != o->seed)
@@ -100,16 +115,34 @@ static int cell_add(struct table *t, struct table_cell *cell, const char **seed_
                 "with \"where\", \"label\" or \"stage\"",
                 row->name, col->name, (unsigned long long)o->seed, seed_run[s], id);
         seed_run[s] = arena_strdup(t->arena, id);
+        seed = s;
     }
-    for (int64_t i = 0; i < cell->n && !counted; i++)
-        counted = o->run_id && same(cell->run[i], id);
+    for (int64_t i = 0; i < cell->n && at < 0; i++)
+        at = o->run_id && same(cell->run[i], id) ? i : -1;
     if (o->stale)
         cell->state = CELL_STALE;
-    if (counted || o->undefined)
+    if (o->undefined)
         return 0;
-    cell->run[cell->n] = arena_strdup(t->arena, id);
-    cell->x[cell->n++] = o->x * scale;
+    if (at < 0) {
+        if (check_measure(cell, o, "the data", &cell->data, o->data, row, col, err) ||
+            check_measure(cell, o, "the declaration of the task", &cell->labels,
+                          o->labels, row, col, err))
+            return -1;
+        at = cell->n++;
+        cell->run[at] = arena_strdup(t->arena, id);
+        cell->x[at] = o->x * scale;
+    }
+    cell->of_seed[seed] = at;
     return 0;
+}
+
+/* Texts that the cell took from an observation become its own. */
+static void keep_texts(struct table *t, struct table_cell *cell)
+{
+    if (cell->data)
+        cell->data = arena_strdup(t->arena, cell->data);
+    if (cell->labels)
+        cell->labels = arena_strdup(t->arena, cell->labels);
 }
 
 /* Is the mark of this run, selected as the cell is, below the bound? */
@@ -128,7 +161,7 @@ static int fill_cell(struct table *t, const struct item *r, const struct item *c
                      struct table_cell *cell, const struct observation *obs, int64_t n,
                      const char **seed_run, struct err *err)
 {
-    const char *metric = cell_metric(t, r, c);
+    const char *metric = table_cell_metric(t, r, c);
     int64_t room = 1, found = 0;
 
     memset(seed_run, 0, (size_t)t->n_seeds * sizeof(*seed_run));
@@ -136,12 +169,17 @@ static int fill_cell(struct table *t, const struct item *r, const struct item *c
         room += cell_takes(t, r, c, metric, &obs[i]);
     cell->run = arena_zalloc(t->arena, room * (int64_t)sizeof(*cell->run));
     cell->x = arena_zalloc(t->arena, room * (int64_t)sizeof(*cell->x));
+    cell->of_seed = arena_alloc(t->arena, (t->n_seeds + 1) * (int64_t)sizeof(int64_t));
     if (arena_failed(t->arena, err))
         return -1;
+    for (int64_t s = 0; s < t->n_seeds; s++)
+        cell->of_seed[s] = -1;
     cell->state = CELL_OK;
     for (int64_t i = 0; i < n; i++) {
-        if ((isnan(obs[i].x) && !obs[i].undefined) || !seed_wanted(t, obs[i].seed) ||
-            !cell_takes(t, r, c, metric, &obs[i]))
+        if (!seed_wanted(t, obs[i].seed) || !cell_takes(t, r, c, metric, &obs[i]))
+            continue;
+        cell->failed += obs[i].failed;
+        if (isnan(obs[i].x) && !obs[i].undefined)
             continue;
         if (cell_add(t, cell, seed_run, &obs[i], r, c, err))
             return -1;
@@ -153,6 +191,8 @@ static int fill_cell(struct table *t, const struct item *r, const struct item *c
         cell->state = found ? CELL_UNDEFINED : CELL_MISSING;
     else if (found < t->n_seeds && cell->state == CELL_OK)
         cell->state = CELL_PARTIAL;
+    keep_texts(t, cell);
+    cell->median = stats_median(cell->x, cell->n, err);
     cell->mean = stats_mean(cell->x, cell->n);
     cell->std = stats_std(cell->x, cell->n);
     cell->interval95 = stats_interval95(cell->x, cell->n);

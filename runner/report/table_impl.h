@@ -2,6 +2,7 @@
 #ifndef RETORT_RUNNER_REPORT_TABLE_IMPL_H
 #define RETORT_RUNNER_REPORT_TABLE_IMPL_H
 
+#include "retort/json.h"
 #include "retort/mem.h"
 #include "retort/report.h"
 
@@ -41,6 +42,16 @@ struct table {
     bool paper_keys_are_rows;
     double paper_scale;
     double margin; /* of equivalence with the paper's figures, as shown; 0: not asked */
+    struct tests {
+        const char *row, *column; /* the baseline; at most one of them */
+        char best;                /* 0: not asked; 'r' of each row, 'c' of each column */
+        int want;                 /* 1 high, -1 low, 0: as the metric says */
+        enum over { OVER_SEEDS, OVER_EXAMPLES, OVER_BOTH } over;
+        double alpha;
+        int64_t resamples;
+        int64_t compared, ranked; /* tests that were made: the families */
+    } tests;
+    unsigned show;    /* SHOW_*: what cells hold beside the mean */
     const char *mark; /* metric, or NULL */
     double mark_below;
     const char *plot_title, *plot_x, *plot_y;
@@ -51,6 +62,35 @@ struct table {
     int64_t n_wants;
     struct table_cell *cell; /* (rows, cols) */
 };
+
+enum { SHOW_STD = 1, SHOW_INTERVAL = 2, SHOW_MEDIAN = 4, SHOW_N = 8 };
+
+/* What the declaration's reader (table.c) gives to the reader of axes (table_axes.c). */
+struct reader {
+    struct table *t;
+    struct json_doc *doc;
+    struct diags *diags;
+    const char *dir;
+};
+/* Reports keys that are not in `known`, with the nearest one. */
+void read_check_keys(struct reader *r, const struct json *object,
+                     const char *const *known);
+/* The member if it is of this kind; NULL if it is not there, or with an error. */
+const struct json *read_member(struct reader *r, const struct json *object,
+                               const char *key, enum json_kind kind);
+const char *read_text(struct reader *r, const struct json *object, const char *key,
+                      const char *otherwise);
+double read_number(struct reader *r, const struct json *object, const char *key,
+                   double otherwise);
+void read_axis(struct reader *r, struct axis *a, const struct json *v, const char *key);
+
+/* What a cell's numbers are. */
+const char *table_cell_metric(const struct table *t, const struct item *row,
+                              const struct item *col);
+
+const char *table_state_name(enum cell_state state);
+void table_print_csv(struct strbuf *out, const struct table *t, bool trace);
+void table_print_json(struct strbuf *out, const struct table *t);
 
 /* The paper's figure for a cell, scaled: mean NaN if there is none, std NaN and n 0 where
  * it tells no spread. */

@@ -1,9 +1,10 @@
 /*
- * A filled table as Markdown, LaTeX, CSV and JSON.
+ * A filled table for people: Markdown, LaTeX (booktabs) and HTML.
  *
- * Markdown and LaTeX hold one line a row; a row with figures of the paper is followed by
- * two more, the paper's number and the difference. Marks: "missing", "*" for some seeds
- * missing, "!" for stale; each is explained below.
+ * One line a row; a row with figures of the paper is followed by the paper's number, the
+ * difference, and what is asked of it. Marks: "missing", "*" for some seeds missing, "!"
+ * for stale, an arrow for a cell that is told apart from the baseline, bold for the best
+ * if it is told apart from all others; each is explained below the table.
  */
 #include <math.h>
 #include <stdio.h>
@@ -12,84 +13,164 @@
 #include "retort/json.h"
 #include "table_impl.h"
 
-static const char *const state_names[] = {"ok", "missing", "partial", "stale",
-                                          "undefined"};
-
 int table_format_parse(enum table_format *out, const char *name, struct err *err)
 {
-    static const char *const names[] = {"md", "latex", "csv", "json"};
-    for (int i = 0; i < 4; i++) {
+    static const char *const names[] = {"md", "latex", "csv", "html", "json"};
+    for (int i = 0; i < 5; i++) {
         if (strcmp(names[i], name) == 0) {
             *out = (enum table_format)i;
             return 0;
         }
     }
-    return err_set(err, ERR_INPUT, "unknown format \"%s\"; use md, latex, csv or json",
-                   name);
+    return err_set(err, ERR_INPUT,
+                   "unknown format \"%s\"; use md, latex, csv, html or json", name);
 }
 
-static void put_latex(struct strbuf *out, const char *s)
+const char *table_state_name(enum cell_state state)
 {
-    for (; *s; s++) {
-        if (*s == '\\')
-            strbuf_puts(out, "\\textbackslash{}");
-        else if (*s == '~' || *s == '^')
-            strbuf_printf(out, "\\%c{}", *s);
-        else if (strchr("&%$#_{}", *s))
-            strbuf_printf(out, "\\%c", *s);
-        else
-            strbuf_putc(out, *s);
-    }
+    static const char *const names[] = {"ok", "missing", "partial", "stale", "undefined"};
+    return names[state];
 }
 
-static void put_md(struct strbuf *out, const char *s)
+/* ---- what a format writes for the same thing ---- */
+
+/* A sheet of paper, and how it is written on. */
+struct sheet {
+    const struct table *t;
+    struct strbuf *out;
+    enum table_format format;
+};
+
+static void put(const struct sheet *s, const char *md, const char *latex,
+                const char *html)
 {
-    for (; *s; s++) {
-        if (*s == '|')
-            strbuf_putc(out, '\\');
-        strbuf_putc(out, *s == '\n' ? ' ' : *s);
-    }
+    strbuf_puts(s->out, s->format == TABLE_LATEX  ? latex
+                        : s->format == TABLE_HTML ? html
+                                                  : md);
 }
 
-static void put_csv(struct strbuf *out, const char *s)
+/* What begins a macro's argument ([, *) or joins its neighbour (--, ``) stands alone. */
+static void put_latex(struct strbuf *out, char c)
 {
-    if (!strpbrk(s, ",\"\n\r")) {
-        strbuf_puts(out, s);
-        return;
-    }
-    strbuf_putc(out, '"');
-    for (; *s; s++) {
-        if (*s == '"')
-            strbuf_putc(out, '"');
-        strbuf_putc(out, *s);
-    }
-    strbuf_putc(out, '"');
+    static const char *const words[] = {"\\\\textbackslash{}",
+                                        "~\\textasciitilde{}",
+                                        "^\\textasciicircum{}",
+                                        "<\\textless{}",
+                                        ">\\textgreater{}",
+                                        "|\\textbar{}",
+                                        "`\\`{}",
+                                        "\"\\texttt{\\char34}",
+                                        "[{[}",
+                                        "*{*}",
+                                        "-{-}"};
+
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        if (words[i][0] == c) {
+            strbuf_puts(out, words[i] + 1);
+            return;
+        }
+    if (strchr("&%$#_{}", c))
+        strbuf_putc(out, '\\');
+    strbuf_putc(out, c);
 }
 
-static void put_text(struct strbuf *out, bool latex, const char *s)
+static bool is_word(char c)
 {
-    if (latex)
-        put_latex(out, s);
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+           (unsigned char)c >= 0x80;
+}
+
+/* `before` and the next one tell whether an underscore is inside of a word, where it
+ * means nothing. */
+static void put_md(struct strbuf *out, char c, char before, char after)
+{
+    bool inside = is_word(before) && is_word(after);
+
+    if (strchr("\\`*[]|~", c) || (c == '_' && !inside))
+        strbuf_putc(out, '\\');
+    if (c == '<')
+        strbuf_puts(out, "&lt;");
+    else if (c == '&' && (is_word(after) || after == '#'))
+        strbuf_puts(out, "&amp;");
     else
-        put_md(out, s);
+        strbuf_putc(out, c);
+}
+
+static void put_html(struct strbuf *out, char c)
+{
+    switch (c) {
+    case '&':
+        strbuf_puts(out, "&amp;");
+        break;
+    case '<':
+        strbuf_puts(out, "&lt;");
+        break;
+    case '>':
+        strbuf_puts(out, "&gt;");
+        break;
+    case '"':
+        strbuf_puts(out, "&quot;");
+        break;
+    case '\'':
+        strbuf_puts(out, "&#39;");
+        break;
+    default:
+        strbuf_putc(out, c);
+    }
+}
+
+/* A name from a file: what would be markup is text. Line ends become blanks, other
+ * control characters question marks. */
+static void put_text(const struct sheet *s, const char *text)
+{
+    for (const char *p = text; *p; p++) {
+        char c = *p;
+        if (c == '\n' || c == '\r' || c == '\t')
+            c = ' ';
+        else if ((unsigned char)c < 0x20 || c == 0x7f)
+            c = '?';
+        if (s->format == TABLE_LATEX)
+            put_latex(s->out, c);
+        else if (s->format == TABLE_HTML)
+            put_html(s->out, c);
+        else
+            put_md(s->out, c, p == text ? ' ' : p[-1], p[1]);
+    }
 }
 
 /* A number with the declaration's digits; -0.0 is written 0.0. */
-static void put_fixed(struct strbuf *out, int digits, double x)
+static void put_fixed(const struct sheet *s, double x)
 {
     char buf[352], zero[32];
-    snprintf(buf, sizeof(buf), "%.*f", digits, x);
-    snprintf(zero, sizeof(zero), "-%.*f", digits, 0.0);
-    strbuf_puts(out, strcmp(buf, zero) == 0 ? buf + 1 : buf);
+    snprintf(buf, sizeof(buf), "%.*f", s->t->digits, x);
+    snprintf(zero, sizeof(zero), "-%.*f", s->t->digits, 0.0);
+    strbuf_puts(s->out, strcmp(buf, zero) == 0 ? buf + 1 : buf);
 }
 
 /* "= 0.012", "< 0.0001": a p-value as papers print it. */
-static void put_p(struct strbuf *out, double p)
+static void put_p(const struct sheet *s, double p)
 {
     if (p < 1e-4)
-        strbuf_puts(out, "< 0.0001");
+        put(s, "< 0.0001", "$<$ 0.0001", "&lt; 0.0001");
     else
-        strbuf_printf(out, p < 0.001 ? "= %.4f" : "= %.3f", p);
+        strbuf_printf(s->out, p < 0.001 ? "= %.4f" : "= %.3f", p);
+}
+
+static void put_pm(const struct sheet *s)
+{
+    put(s, " ± ", " $\\pm$ ", " ± ");
+}
+
+static void put_range(const struct sheet *s, double low, double high)
+{
+    put_fixed(s, low);
+    put(s, " … ", " \\dots{} ", " … ");
+    put_fixed(s, high);
+}
+
+static int64_t cells_of(const struct table *t)
+{
+    return t->rows.n * t->cols.n;
 }
 
 /* Runs of a cell, where nothing is missing: the number that is not told in each cell. */
@@ -97,31 +178,120 @@ static int64_t usual_n(const struct table *t)
 {
     int64_t most = 0;
 
-    for (int64_t i = 0; i < t->rows.n * t->cols.n; i++)
+    for (int64_t i = 0; i < cells_of(t); i++)
         most = t->cell[i].n > most ? t->cell[i].n : most;
     return most;
 }
 
-static void put_cell(struct strbuf *out, const struct table *t,
-                     const struct table_cell *c, bool latex)
+/* ---- cells ---- */
+
+static void put_marks(const struct sheet *s, const struct table_cell *c)
 {
+    int mark = table_mark(s->t, c);
+
+    if (mark)
+        put(s, mark > 0 ? "↑" : "↓", mark > 0 ? "$^{\\uparrow}$" : "$^{\\downarrow}$",
+            mark > 0 ? "<sup>↑</sup>" : "<sup>↓</sup>");
+    if (c->best == BEST_TIED)
+        put(s, " ≈", "$^{\\approx}$", "<sup>≈</sup>");
+    if (c->marked && c->marked == c->n)
+        put(s, "†", "$^{\\dagger}$", "<sup>†</sup>");
+    else if (c->marked)
+        put(s, "(†)", "$^{(\\dagger)}$", "<sup>(†)</sup>");
+    if (c->state == CELL_PARTIAL)
+        put(s, "\\*", "$^{*}$", "<sup>*</sup>");
+    if (c->state == CELL_STALE)
+        strbuf_putc(s->out, '!');
+}
+
+static void put_cell(const struct sheet *s, const struct table_cell *c)
+{
+    unsigned show = s->t->show;
+
     if (c->n == 0) {
-        strbuf_puts(out, state_names[c->state]);
+        strbuf_puts(s->out, table_state_name(c->state));
         return;
     }
-    put_fixed(out, t->digits, c->mean);
-    if (!isnan(c->std)) {
-        strbuf_puts(out, latex ? " $\\pm$ " : " ± ");
-        put_fixed(out, t->digits, c->std);
+    if (c->best == BEST_ALONE)
+        put(s, "**", "\\textbf{", "<strong>");
+    put_fixed(s, c->mean);
+    if (c->best == BEST_ALONE)
+        put(s, "**", "}", "</strong>");
+    if ((show & SHOW_STD) && !isnan(c->std)) {
+        put_pm(s);
+        put_fixed(s, c->std);
     }
-    if (c->n != usual_n(t))
-        strbuf_printf(out, " (%lld)", (long long)c->n);
-    if (c->marked)
-        strbuf_puts(out, c->marked == c->n ? (latex ? "$^{\\dagger}$" : "†")
-                                           : (latex ? "$^{(\\dagger)}$" : "(†)"));
-    strbuf_puts(out, c->state == CELL_PARTIAL ? (latex ? "$^{*}$" : "\\*")
-                     : c->state == CELL_STALE ? "!"
-                                              : "");
+    if ((show & SHOW_INTERVAL) && !isnan(c->interval95)) {
+        put(s, " \\[", " [", " [");
+        put_range(s, c->mean - c->interval95, c->mean + c->interval95);
+        put(s, "\\]", "]", "]");
+    }
+    if (show & SHOW_MEDIAN) {
+        strbuf_puts(s->out, " median ");
+        put_fixed(s, c->median);
+    }
+    if (show & SHOW_N || c->n != usual_n(s->t))
+        strbuf_printf(s->out, show & SHOW_N ? " n=%lld" : " (%lld)", (long long)c->n);
+    put_marks(s, c);
+}
+
+/* ---- the paper's lines below a row ---- */
+
+enum below { BELOW_PAPER, BELOW_DIFFERENCE, BELOW_INSIDE, BELOW_INTERVAL, BELOW_SAME };
+
+static bool below_cell(const struct sheet *s, const struct table_cell *c, enum below what)
+{
+    const struct equivalence *e = &c->equivalence;
+    double difference = c->mean - c->paper;
+
+    switch (what) {
+    case BELOW_PAPER:
+        if (isnan(c->paper))
+            return false;
+        put_fixed(s, c->paper);
+        if (!isnan(c->reference.std)) {
+            put_pm(s);
+            put_fixed(s, c->reference.std);
+            strbuf_printf(s->out, " (%lld)", (long long)c->reference.n);
+        }
+        return true;
+    case BELOW_DIFFERENCE:
+        if (isnan(difference))
+            return false;
+        strbuf_puts(s->out, difference > 0 ? "+" : "");
+        put_fixed(s, difference);
+        return true;
+    case BELOW_INSIDE:
+        if (isnan(difference) || isnan(c->interval95))
+            return false;
+        strbuf_puts(s->out, fabs(difference) <= c->interval95 ? "yes" : "no");
+        return true;
+    case BELOW_INTERVAL:
+        if (isnan(e->low))
+            return false;
+        put_range(s, e->low, e->high);
+        return true;
+    case BELOW_SAME:
+        if (isnan(e->p))
+            return false;
+        strbuf_puts(s->out, e->shown ? "yes, p " : "no, p ");
+        put_p(s, e->p);
+        return true;
+    }
+    return false;
+}
+
+static void below_name(const struct sheet *s, enum below what)
+{
+    static const char *const name[] = {"paper", "difference", "in the 95 % interval",
+                                       "90 % interval of the difference"};
+
+    if (what != BELOW_SAME) {
+        put_text(s, name[what]);
+        return;
+    }
+    put(s, "within ±", "within $\\pm$", "within ±");
+    strbuf_double(s->out, s->t->margin);
 }
 
 static bool row_has_paper(const struct table *t, int64_t row)
@@ -133,374 +303,335 @@ static bool row_has_paper(const struct table *t, int64_t row)
     return false;
 }
 
-/* The lines that stand below a row which a paper speaks of. */
-enum below { BELOW_PAPER, BELOW_DIFFERENCE, BELOW_INSIDE, BELOW_INTERVAL, BELOW_SAME };
+/* ---- the grid ---- */
 
-static bool below_cell(struct strbuf *out, const struct table *t,
-                       const struct table_cell *c, bool latex, enum below what)
+static void begin_row(const struct sheet *s, bool below)
 {
-    const struct equivalence *e = &c->equivalence;
-    const char *pm = latex ? " $\\pm$ " : " ± ";
-    double difference = c->mean - c->paper;
-
-    switch (what) {
-    case BELOW_PAPER:
-        if (isnan(c->paper))
-            return false;
-        put_fixed(out, t->digits, c->paper);
-        if (!isnan(c->reference.std)) {
-            strbuf_puts(out, pm);
-            put_fixed(out, t->digits, c->reference.std);
-            strbuf_printf(out, " (%lld)", (long long)c->reference.n);
-        }
-        return true;
-    case BELOW_DIFFERENCE:
-        if (isnan(difference))
-            return false;
-        strbuf_puts(out, difference > 0 ? "+" : "");
-        put_fixed(out, t->digits, difference);
-        return true;
-    case BELOW_INSIDE:
-        if (isnan(difference) || isnan(c->interval95))
-            return false;
-        strbuf_puts(out, fabs(difference) <= c->interval95 ? "yes" : "no");
-        return true;
-    case BELOW_INTERVAL:
-        if (isnan(e->low))
-            return false;
-        put_fixed(out, t->digits, e->low);
-        strbuf_puts(out, latex ? " \\dots{} " : " … ");
-        put_fixed(out, t->digits, e->high);
-        return true;
-    case BELOW_SAME:
-        if (isnan(e->p))
-            return false;
-        strbuf_puts(out, e->shown ? "yes, p " : "no, p ");
-        put_p(out, e->p);
-        return true;
-    }
-    return false;
+    put(s, "| ", below ? "\\quad " : "",
+        below ? "<tr class=\"paper\"><th scope=\"row\">" : "<tr><th scope=\"row\">");
 }
 
-static void below_name(struct strbuf *out, const struct table *t, bool latex,
-                       enum below what)
+static void next_cell(const struct sheet *s, int64_t column)
 {
-    static const char *const name[] = {"paper", "difference", "in the 95 % interval",
-                                       "90 % interval of the difference"};
-
-    if (what != BELOW_SAME) {
-        put_text(out, latex, name[what]);
-        return;
-    }
-    strbuf_puts(out, latex ? "within $\\pm$" : "within ±");
-    strbuf_double(out, t->margin);
+    put(s, " | ", " & ", column ? "</td><td>" : "</th><td>");
 }
 
-static void put_below(struct strbuf *out, const struct table *t, int64_t row, bool latex,
-                      enum below what)
+static void end_row(const struct sheet *s)
 {
-    strbuf_puts(out, latex ? "\\quad " : "| ");
-    below_name(out, t, latex, what);
-    for (int64_t c = 0; c < t->cols.n; c++) {
-        strbuf_puts(out, latex ? " & " : " | ");
-        if (!below_cell(out, t, table_cell(t, row, c), latex, what))
-            strbuf_puts(out, latex ? "--" : "–");
-    }
-    strbuf_puts(out, latex ? " \\\\\n" : " |\n");
+    put(s, " |\n", " \\\\\n", "</td></tr>\n");
 }
 
-static void put_row(struct strbuf *out, const struct table *t, int64_t row, bool latex)
+static void put_below(const struct sheet *s, int64_t row, enum below what)
 {
-    if (!latex)
-        strbuf_puts(out, "| ");
-    put_text(out, latex, t->rows.v[row].name);
-    for (int64_t c = 0; c < t->cols.n; c++) {
-        strbuf_puts(out, latex ? " & " : " | ");
-        put_cell(out, t, table_cell(t, row, c), latex);
+    begin_row(s, true);
+    below_name(s, what);
+    for (int64_t c = 0; c < s->t->cols.n; c++) {
+        next_cell(s, c);
+        if (!below_cell(s, table_cell(s->t, row, c), what))
+            put(s, "–", "--", "–");
     }
-    strbuf_puts(out, latex ? " \\\\\n" : " |\n");
-    if (row_has_paper(t, row)) {
-        for (enum below k = BELOW_PAPER; k <= (t->margin > 0 ? BELOW_SAME : BELOW_INSIDE);
-             k++)
-            put_below(out, t, row, latex, k);
-    }
+    end_row(s);
 }
 
-/* "mean ± std of 3 runs", and that some cells tell another number. */
-static void put_count(struct strbuf *out, const struct table *t, bool latex)
+static void put_row(const struct sheet *s, int64_t row)
 {
-    int64_t n = usual_n(t);
-    bool all = true;
+    enum below last = s->t->margin > 0 ? BELOW_SAME : BELOW_INSIDE;
 
-    for (int64_t i = 0; i < t->rows.n * t->cols.n; i++)
-        all = all && (t->cell[i].n == n || t->cell[i].n == 0);
-    if (n <= 1)
-        strbuf_puts(out, n ? "one run" : "no run");
-    else
-        strbuf_printf(out, "mean %s std of %lld runs", latex ? "$\\pm$" : "±",
-                      (long long)n);
-    strbuf_puts(out, all ? "" : " (or the number told)");
-}
-
-static void put_mark(struct strbuf *out, const struct table *t, bool latex)
-{
-    const char *name = t->mark ? strrchr(t->mark, '/') : NULL;
-
-    if (!t->mark)
-        return;
-    strbuf_puts(out, latex ? " $\\dagger$: " : " †: ");
-    put_text(out, latex, name ? name + 1 : t->mark);
-    strbuf_puts(out, latex ? " $<$ " : " < ");
-    strbuf_double(out, t->mark_below);
-    strbuf_puts(out, latex ? " in every run, ($\\dagger$): in some."
-                           : " in every run, (†): in some.");
-}
-
-/* What the numbers are, and what the marks that occur mean. */
-static void put_legend(struct strbuf *out, const struct table *t, bool latex)
-{
-    int64_t count[5] = {0};
-    for (int64_t i = 0; i < t->rows.n * t->cols.n; i++)
-        count[t->cell[i].state]++;
-    put_count(out, t, latex);
-    if (t->metric) {
-        strbuf_puts(out, ": ");
-        put_text(out, latex, t->metric);
+    begin_row(s, false);
+    put_text(s, s->t->rows.v[row].name);
+    for (int64_t c = 0; c < s->t->cols.n; c++) {
+        next_cell(s, c);
+        put_cell(s, table_cell(s->t, row, c));
     }
-    if (t->unit) {
-        strbuf_puts(out, ", ");
-        put_text(out, latex, t->unit);
-    }
-    if (t->paper_name) {
-        const char *title = json_string(json_get(json_root(t->paper), "paper"));
-        strbuf_puts(out, "; paper: ");
-        if (title) {
-            put_text(out, latex, title);
-            strbuf_puts(out, ", ");
-        }
-        put_text(out, latex, t->paper_name);
-    }
-    strbuf_puts(out, ".");
-    put_mark(out, t, latex);
-    if (count[CELL_MISSING])
-        strbuf_printf(out, " missing: no run (%lld).", (long long)count[CELL_MISSING]);
-    if (count[CELL_UNDEFINED])
-        strbuf_printf(out, " undefined: the runs give no number (%lld).",
-                      (long long)count[CELL_UNDEFINED]);
-    if (count[CELL_PARTIAL])
-        strbuf_printf(out, " %s: some seeds are missing (%lld).",
-                      latex ? "$^{*}$" : "\\*", (long long)count[CELL_PARTIAL]);
-    if (count[CELL_STALE])
-        strbuf_printf(out, " !: stale (%lld).", (long long)count[CELL_STALE]);
-    strbuf_putc(out, '\n');
+    end_row(s);
+    for (enum below k = BELOW_PAPER; k <= last && row_has_paper(s->t, row); k++)
+        put_below(s, row, k);
 }
 
 /* What the rows and the columns are: "layer / head". */
-static void put_corner(struct strbuf *out, const struct table *t, bool latex)
+static void put_corner(const struct sheet *s)
 {
-    const char *rows = t->rows.name ? t->rows.name : t->rows.variable;
-    const char *cols = t->cols.name ? t->cols.name : t->cols.variable;
+    const struct axis *r = &s->t->rows, *c = &s->t->cols;
+    const char *rows = r->name ? r->name : r->variable;
+    const char *cols = c->name ? c->name : c->variable;
 
-    put_text(out, latex, rows ? rows : "");
-    strbuf_puts(out, rows && cols ? " / " : "");
-    put_text(out, latex, cols ? cols : "");
+    put_text(s, rows ? rows : "");
+    strbuf_puts(s->out, rows && cols ? " / " : "");
+    put_text(s, cols ? cols : "");
 }
 
-static void print_md(struct strbuf *out, const struct table *t)
+/* ---- the legend ---- */
+
+/* "mean ± std of 3 runs", and that some cells tell another number. */
+static void put_count(const struct sheet *s)
 {
-    if (*t->title) {
-        strbuf_puts(out, "**");
-        put_md(out, t->title);
-        strbuf_puts(out, "**\n\n");
+    const struct table *t = s->t;
+    int64_t n = usual_n(t);
+    bool all = true;
+
+    for (int64_t i = 0; i < cells_of(t); i++)
+        all = all && (t->cell[i].n == n || t->cell[i].n == 0);
+    if (n <= 1) {
+        strbuf_puts(s->out, n ? "one run" : "no run");
+    } else {
+        strbuf_puts(s->out, "mean");
+        if (t->show & SHOW_STD) {
+            put_pm(s);
+            strbuf_puts(s->out, "std");
+        }
+        if (t->show & SHOW_INTERVAL)
+            put(s, " \\[95 % interval\\]", " [95 \\% interval]", " [95 % interval]");
+        strbuf_printf(s->out, " of %lld runs", (long long)n);
     }
-    strbuf_puts(out, "| ");
-    put_corner(out, t, false);
-    for (int64_t c = 0; c < t->cols.n; c++) {
-        strbuf_puts(out, " | ");
-        put_md(out, t->cols.v[c].name);
-    }
-    strbuf_puts(out, " |\n|---");
-    for (int64_t c = 0; c < t->cols.n; c++)
-        strbuf_puts(out, "|---:");
-    strbuf_puts(out, "|\n");
-    for (int64_t r = 0; r < t->rows.n; r++)
-        put_row(out, t, r, false);
-    strbuf_putc(out, '\n');
-    put_legend(out, t, false);
+    strbuf_puts(s->out, all || (t->show & SHOW_N) ? "" : " (or the number told)");
 }
 
-static void print_latex(struct strbuf *out, const struct table *t)
+static void put_dagger(const struct sheet *s)
 {
-    strbuf_puts(out, "\\begin{table}\n\\centering\n\\begin{tabular}{l");
-    for (int64_t c = 0; c < t->cols.n; c++)
-        strbuf_putc(out, 'r');
-    strbuf_puts(out, "}\n\\hline\n");
-    put_corner(out, t, true);
-    for (int64_t c = 0; c < t->cols.n; c++) {
-        strbuf_puts(out, " & ");
-        put_latex(out, t->cols.v[c].name);
-    }
-    strbuf_puts(out, " \\\\\n\\hline\n");
-    for (int64_t r = 0; r < t->rows.n; r++)
-        put_row(out, t, r, true);
-    strbuf_puts(out, "\\hline\n\\end{tabular}\n\\caption{");
-    put_latex(out, t->title);
-    strbuf_puts(out, *t->title ? ". " : "");
-    put_legend(out, t, true);
-    strbuf_puts(out, "}\n\\end{table}\n");
-}
+    const char *name = s->t->mark ? strrchr(s->t->mark, '/') : NULL;
 
-/* An empty field where there is no number. */
-static void put_number(struct strbuf *out, double x)
-{
-    strbuf_putc(out, ',');
-    if (!isnan(x))
-        strbuf_double(out, x);
-}
-
-static void print_csv(struct strbuf *out, const struct table *t)
-{
-    strbuf_puts(out, "row,column,state,n,wanted,mean,std,interval95,paper,difference,"
-                     "paper_std,paper_n,"
-                     "low90,high90,equivalence_p,equivalent,marked,runs\n");
-    for (int64_t i = 0; i < t->rows.n * t->cols.n; i++) {
-        const struct table_cell *c = &t->cell[i];
-        put_csv(out, t->rows.v[i / t->cols.n].name);
-        strbuf_putc(out, ',');
-        put_csv(out, t->cols.v[i % t->cols.n].name);
-        strbuf_printf(out, ",%s,%lld,%lld", state_names[c->state], (long long)c->n,
-                      (long long)c->wanted);
-        put_number(out, c->mean);
-        put_number(out, c->std);
-        put_number(out, c->interval95);
-        put_number(out, c->paper);
-        put_number(out, c->mean - c->paper);
-        put_number(out, c->reference.std);
-        put_number(out, c->reference.n ? (double)c->reference.n : (double)NAN);
-        put_number(out, c->equivalence.low);
-        put_number(out, c->equivalence.high);
-        put_number(out, c->equivalence.p);
-        strbuf_puts(out, isnan(c->equivalence.p) ? ","
-                         : c->equivalence.shown  ? ",yes"
-                                                 : ",no");
-        strbuf_printf(out, ",%lld,", (long long)c->marked);
-        for (int64_t k = 0; k < c->n; k++)
-            strbuf_printf(out, "%s%.10s", k ? " " : "", c->run[k]);
-        strbuf_putc(out, '\n');
-    }
-}
-
-/* With the paper's figures and their spread; absent where no equivalence is asked. */
-static void json_equivalence(struct json_writer *w, const struct table *t,
-                             const struct table_cell *c)
-{
-    const struct equivalence *e = &c->equivalence;
-    const struct {
-        const char *key;
-        double x;
-    } numbers[] = {{"paper_std", c->reference.std},
-                   {"margin", t->margin},
-                   {"difference", e->difference},
-                   {"df", e->df},
-                   {"low90", e->low},
-                   {"high90", e->high},
-                   {"p", e->p}};
-
-    if (!(t->margin > 0))
+    if (!s->t->mark)
         return;
-    json_member(w, "equivalence");
-    json_object(w);
-    json_member(w, "paper_n");
-    json_i64(w, c->reference.n);
-    for (int k = 0; k < 7; k++) {
-        json_member(w, numbers[k].key);
-        json_num(w, numbers[k].x);
-    }
-    json_member(w, "shown");
-    if (isnan(e->p))
-        json_raw(w, "null");
-    else
-        json_flag(w, e->shown);
-    json_object_end(w);
+    put(s, " †: ", " $\\dagger$: ", " †: ");
+    put_text(s, name ? name + 1 : s->t->mark);
+    put(s, " < ", " $<$ ", " &lt; ");
+    strbuf_double(s->out, s->t->mark_below);
+    put(s, " in every run, (†): in some.", " in every run, ($\\dagger$): in some.",
+        " in every run, (†): in some.");
 }
 
-static void json_cell(struct json_writer *w, const struct table *t, int64_t i)
+/* "paired t, Holm's correction over 12 tests, p < 0.05" */
+static void put_method(const struct sheet *s, bool behind, int64_t tests)
 {
-    const struct table_cell *c = &t->cell[i];
-    const struct {
-        const char *key;
-        double x;
-    } numbers[] = {{"mean", c->mean},
-                   {"std", c->std},
-                   {"interval95", c->interval95},
-                   {"paper", c->paper},
-                   {"difference", c->mean - c->paper}};
+    const char *name = NULL;
+    bool mixed = false;
 
-    json_object(w);
-    json_member(w, "row");
-    json_str(w, t->rows.v[i / t->cols.n].name);
-    json_member(w, "column");
-    json_str(w, t->cols.v[i % t->cols.n].name);
-    json_member(w, "state");
-    json_str(w, state_names[c->state]);
-    json_member(w, "n");
-    json_i64(w, c->n);
-    json_member(w, "wanted");
-    json_i64(w, c->wanted);
-    for (int k = 0; k < 5; k++) {
-        json_member(w, numbers[k].key);
-        json_num(w, numbers[k].x);
+    for (int64_t i = 0; i < cells_of(s->t); i++) {
+        const struct cell_test *c =
+            behind ? &s->t->cell[i].behind : &s->t->cell[i].versus;
+        mixed = mixed || (c->test && name && strcmp(c->test, name) != 0);
+        name = c->test ? c->test : name;
     }
-    json_equivalence(w, t, c);
-    if (t->mark) {
-        json_member(w, "marked");
-        json_i64(w, c->marked);
-    }
-    json_member(w, "values");
-    json_array(w);
-    for (int64_t k = 0; k < c->n; k++)
-        json_num(w, c->x[k]);
-    json_array_end(w);
-    json_member(w, "runs");
-    json_array(w);
-    for (int64_t k = 0; k < c->n; k++)
-        json_str(w, c->run[k]);
-    json_array_end(w);
-    json_object_end(w);
+    strbuf_printf(s->out, "%s%s, Holm's correction over %lld tests, p ",
+                  name ? name : "no test", mixed ? " or McNemar" : "", (long long)tests);
+    put(s, "< ", "$<$ ", "&lt; ");
+    strbuf_double(s->out, s->t->tests.alpha);
 }
 
-static void print_json(struct strbuf *out, const struct table *t)
+static void put_tests(const struct sheet *s)
 {
-    struct json_writer w;
-    json_begin(&w, out, true);
-    json_object(&w);
-    json_member(&w, "title");
-    json_str(&w, t->title);
-    json_member(&w, "metric");
-    json_str(&w, t->metric);
-    json_member(&w, "scale");
-    json_num(&w, t->scale);
-    json_member(&w, "cells");
-    json_array(&w);
-    for (int64_t i = 0; i < t->rows.n * t->cols.n; i++)
-        json_cell(&w, t, i);
-    json_array_end(&w);
-    json_object_end(&w);
-    strbuf_putc(out, '\n');
+    const struct tests *k = &s->t->tests;
+
+    if (k->row || k->column) {
+        put(s, " ↑ ↓: above or below ", " $\\uparrow$ $\\downarrow$: above or below ",
+            " ↑ ↓: above or below ");
+        put_text(s, k->row ? k->row : k->column);
+        strbuf_puts(s->out, " (");
+        put_method(s, false, k->compared);
+        strbuf_puts(s->out, ").");
+    }
+    if (k->best) {
+        put(s, " **Bold**: the best of its ", " \\textbf{Bold}: the best of its ",
+            " <strong>Bold</strong>: the best of its ");
+        strbuf_puts(s->out, k->best == 'c' ? "column" : "row");
+        strbuf_puts(s->out, ", told apart from each other; ");
+        put(s, "≈", "$\\approx$", "≈");
+        strbuf_puts(s->out, ": best, or not told apart from it (");
+        put_method(s, true, k->ranked);
+        strbuf_puts(s->out, ").");
+    }
 }
 
-int table_print(const struct table *t, enum table_format format, struct strbuf *out,
-                struct err *err)
+static void put_states(const struct sheet *s)
 {
+    int64_t count[5] = {0}, failed = 0;
+
+    for (int64_t i = 0; i < cells_of(s->t); i++) {
+        count[s->t->cell[i].state]++;
+        failed += s->t->cell[i].failed;
+    }
+    if (count[CELL_MISSING])
+        strbuf_printf(s->out, " missing: no run (%lld).", (long long)count[CELL_MISSING]);
+    if (count[CELL_UNDEFINED])
+        strbuf_printf(s->out, " undefined: the runs give no number (%lld).",
+                      (long long)count[CELL_UNDEFINED]);
+    if (count[CELL_PARTIAL]) {
+        put(s, " \\*", " $^{*}$", " *");
+        strbuf_printf(s->out, ": some seeds are missing (%lld).",
+                      (long long)count[CELL_PARTIAL]);
+    }
+    if (failed) {
+        strbuf_puts(s->out, " Failed: ");
+        for (int64_t i = 0, told = 0; i < cells_of(s->t); i++) {
+            const struct table_cell *c = &s->t->cell[i];
+            if (!c->failed)
+                continue;
+            strbuf_puts(s->out, told++ ? "; " : "");
+            put_text(s, s->t->rows.v[i / s->t->cols.n].name);
+            strbuf_puts(s->out, ", ");
+            put_text(s, s->t->cols.v[i % s->t->cols.n].name);
+            strbuf_printf(s->out, " %lld of %lld seeds", (long long)c->failed,
+                          (long long)c->wanted);
+        }
+        strbuf_putc(s->out, '.');
+    }
+    if (count[CELL_STALE])
+        strbuf_printf(s->out, " !: stale (%lld).", (long long)count[CELL_STALE]);
+}
+
+/* What the numbers are, and what the marks that occur mean. */
+static void put_legend(const struct sheet *s)
+{
+    const struct table *t = s->t;
+
+    put_count(s);
+    if (t->metric) {
+        strbuf_puts(s->out, ": ");
+        put_text(s, t->metric);
+    }
+    if (t->unit) {
+        strbuf_puts(s->out, ", ");
+        put_text(s, t->unit);
+    }
+    if (t->paper_name) {
+        const char *title = json_string(json_get(json_root(t->paper), "paper"));
+        strbuf_puts(s->out, "; paper: ");
+        if (title) {
+            put_text(s, title);
+            strbuf_puts(s->out, ", ");
+        }
+        put_text(s, t->paper_name);
+    }
+    strbuf_puts(s->out, ".");
+    put_dagger(s);
+    put_tests(s);
+    put_states(s);
+    strbuf_putc(s->out, '\n');
+}
+
+/* ---- the runs behind the cells ---- */
+
+static void trace_cell(const struct sheet *s, int64_t i)
+{
+    const struct table_cell *c = &s->t->cell[i];
+    bool any = false;
+
+    put(s, "- ", "% ", "<li>");
+    put_text(s, s->t->rows.v[i / s->t->cols.n].name);
+    strbuf_puts(s->out, ", ");
+    put_text(s, s->t->cols.v[i % s->t->cols.n].name);
+    strbuf_puts(s->out, ":");
+    for (int64_t k = 0; k < s->t->n_seeds; k++) {
+        if (c->of_seed[k] < 0)
+            continue;
+        strbuf_printf(s->out, "%s seed %llu %.10s ", any ? ";" : "",
+                      (unsigned long long)s->t->seed[k], c->run[c->of_seed[k]]);
+        strbuf_double(s->out, c->x[c->of_seed[k]]);
+        any = true;
+    }
+    strbuf_puts(s->out, any ? "" : " no run");
+    put(s, "\n", "\n", "</li>\n");
+}
+
+static void put_trace(const struct sheet *s)
+{
+    put(s, "\n", "", "<details><summary>Runs</summary><ul>\n");
+    for (int64_t i = 0; i < cells_of(s->t); i++)
+        trace_cell(s, i);
+    put(s, "", "", "</ul></details>\n");
+}
+
+/* ---- the formats ---- */
+
+static void print_md(const struct sheet *s)
+{
+    const struct table *t = s->t;
+
+    if (*t->title) {
+        strbuf_puts(s->out, "**");
+        put_text(s, t->title);
+        strbuf_puts(s->out, "**\n\n");
+    }
+    strbuf_puts(s->out, "| ");
+    put_corner(s);
+    for (int64_t c = 0; c < t->cols.n; c++) {
+        strbuf_puts(s->out, " | ");
+        put_text(s, t->cols.v[c].name);
+    }
+    strbuf_puts(s->out, " |\n|---");
+    for (int64_t c = 0; c < t->cols.n; c++)
+        strbuf_puts(s->out, "|---:");
+    strbuf_puts(s->out, "|\n");
+    for (int64_t r = 0; r < t->rows.n; r++)
+        put_row(s, r);
+    strbuf_putc(s->out, '\n');
+    put_legend(s);
+}
+
+static void print_latex(const struct sheet *s)
+{
+    const struct table *t = s->t;
+
+    strbuf_puts(s->out, "\\begin{table} % \\usepackage{booktabs}\n\\centering\n"
+                        "\\begin{tabular}{l");
+    for (int64_t c = 0; c < t->cols.n; c++)
+        strbuf_putc(s->out, 'r');
+    strbuf_puts(s->out, "}\n\\toprule\n");
+    put_corner(s);
+    for (int64_t c = 0; c < t->cols.n; c++) {
+        strbuf_puts(s->out, " & ");
+        put_text(s, t->cols.v[c].name);
+    }
+    strbuf_puts(s->out, " \\\\\n\\midrule\n");
+    for (int64_t r = 0; r < t->rows.n; r++)
+        put_row(s, r);
+    strbuf_puts(s->out, "\\bottomrule\n\\end{tabular}\n\\caption{");
+    put_text(s, t->title);
+    strbuf_puts(s->out, *t->title ? ". " : "");
+    put_legend(s);
+    strbuf_puts(s->out, "}\n\\end{table}\n");
+}
+
+static void print_html(const struct sheet *s)
+{
+    const struct table *t = s->t;
+
+    strbuf_puts(s->out, "<table class=\"retort\">\n<caption>");
+    put_text(s, t->title);
+    strbuf_puts(s->out, "</caption>\n<thead><tr><th scope=\"col\">");
+    put_corner(s);
+    strbuf_puts(s->out, "</th>");
+    for (int64_t c = 0; c < t->cols.n; c++) {
+        strbuf_puts(s->out, "<th scope=\"col\">");
+        put_text(s, t->cols.v[c].name);
+        strbuf_puts(s->out, "</th>");
+    }
+    strbuf_puts(s->out, "</tr></thead>\n<tbody>\n");
+    for (int64_t r = 0; r < t->rows.n; r++)
+        put_row(s, r);
+    strbuf_puts(s->out, "</tbody>\n</table>\n<p>");
+    put_legend(s);
+    strbuf_puts(s->out, "</p>\n");
+}
+
+int table_print(const struct table *t, enum table_format format, bool trace,
+                struct strbuf *out, struct err *err)
+{
+    struct sheet s = {t, out, format};
+
     if (!t->cell)
         BUG("table_print before table_fill");
-    if (format == TABLE_MD)
-        print_md(out, t);
+    if (format == TABLE_CSV)
+        table_print_csv(out, t, trace);
+    else if (format == TABLE_JSON)
+        table_print_json(out, t);
     else if (format == TABLE_LATEX)
-        print_latex(out, t);
-    else if (format == TABLE_CSV)
-        print_csv(out, t);
+        print_latex(&s);
+    else if (format == TABLE_HTML)
+        print_html(&s);
     else
-        print_json(out, t);
+        print_md(&s);
+    if (trace && format != TABLE_CSV && format != TABLE_JSON)
+        put_trace(&s);
     return strbuf_failed(out, err);
 }

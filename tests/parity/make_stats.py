@@ -2,7 +2,7 @@
 import numpy as np
 import scipy
 from scipy import stats
-from statsmodels.stats import weightstats
+from statsmodels.stats import multitest, weightstats
 
 rng = np.random.Generator(np.random.PCG64(7))
 out = [f"/* Made by tests/parity/make_stats.py with SciPy {scipy.__version__}. */"]
@@ -41,5 +41,11 @@ for n, m, scale, margin in ((2, 2, 1.0, 0.5), (3, 6, 1.0, 2.0), (20, 6, 0.8, 2.0
     df = stats.ttest_ind(a, b, equal_var=False).df
     p = weightstats.ttost_ind(a, b, -margin, margin, usevar="unequal")[0]
     out.append(f"    {{{n}, {m}, {text(a)}, {text(b)}, {margin!r}, {float(df)!r}, {float(ci.low)!r}, {float(ci.high)!r}, {float(p)!r}}},")
+out.append("};")
+out.append("static const struct { int64_t n; double p[20], adjusted[20]; } holm[] = {")
+for n in (1, 2, 5, 20):
+    p = (rng.uniform(0, 1, n) ** 3).round(3)
+    q = multitest.multipletests(p, method="holm")[1]
+    out.append(f"    {{{n}, {text(p)}, {text(q)}}},")
 out.append("};")
 open("tests/parity/fixtures/stats.h", "w").write("\n".join(out) + "\n")

@@ -103,6 +103,23 @@ static void a_constant_side_has_no_correlation(void **state)
     assert_true(r.statistic >= 1 && r.p <= 0);
 }
 
+static void holms_correction_equals_statsmodels(void **state)
+{
+    (void)state;
+    struct err err = ERR_INIT;
+    double out[20];
+    for (size_t i = 0; i < COUNT(holm); i++) {
+        assert_ok(stats_holm(out, holm[i].p, holm[i].n, &err), &err);
+        for (int64_t k = 0; k < holm[i].n; k++)
+            close_to(out[k], holm[i].adjusted[k], 1e-12);
+    }
+    double gaps[] = {0.01, (double)NAN, 0.03};
+    assert_ok(stats_holm(out, gaps, 3, &err), &err);
+    close_to(out[0], 0.02, 1e-12);
+    assert_true(isnan(out[1]));
+    close_to(out[2], 0.03, 1e-12);
+}
+
 static void few_values_give_nan_and_not_nonsense(void **state)
 {
     (void)state;
@@ -158,6 +175,7 @@ int main(void)
         cmocka_unit_test(mcnemar_equals_scipys_binomial_test),
         cmocka_unit_test(correlations_equal_scipy),
         cmocka_unit_test(a_constant_side_has_no_correlation),
+        cmocka_unit_test(holms_correction_equals_statsmodels),
         cmocka_unit_test(few_values_give_nan_and_not_nonsense),
         cmocka_unit_test(equal_pairs_are_no_evidence),
         cmocka_unit_test(the_bootstrap_repeats_and_sees_a_clear_difference),

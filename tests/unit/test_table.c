@@ -4,6 +4,7 @@
 
 #include "check.h"
 #include "retort/file.h"
+#include "retort/json.h"
 #include "retort/report.h"
 
 static const char declaration[] =
@@ -32,18 +33,16 @@ static void invent(struct observation *obs)
         snprintf(store[i][1], 16, "run%d", i);
         values[i][0] = store[i][0];
         values[i][1] = arm ? "\"random\"" : "\"score\"";
-        obs[i] = (struct observation){"result",
-                                      "acc",
-                                      arm ? NULL : "importance",
-                                      2,
-                                      vars,
-                                      values[i],
-                                      (uint64_t)seed,
-                                      0.9 - 0.02 * (1 + 4 * arm) * ratio * ratio +
-                                          0.01 * (1 + arm * ratio) * (seed - 2),
-                                      store[i][1],
-                                      false,
-                                      false};
+        obs[i] = (struct observation){.stage = "result",
+                                      .metric = "acc",
+                                      .label = arm ? NULL : "importance",
+                                      .n_vars = 2,
+                                      .var = vars,
+                                      .value = values[i],
+                                      .seed = (uint64_t)seed,
+                                      .x = 0.9 - 0.02 * (1 + 4 * arm) * ratio * ratio +
+                                           0.01 * (1 + arm * ratio) * (seed - 2),
+                                      .run_id = store[i][1]};
     }
 }
 
@@ -91,7 +90,7 @@ static void missing_partial_and_stale_cells_are_marked(void **state)
     assert_int_equal(table_cell(t, 0, 1)->state, CELL_PARTIAL);
     assert_int_equal(table_cell(t, 0, 2)->state, CELL_STALE);
     assert_int_equal(table_problems(t), 3);
-    assert_ok(table_print(t, TABLE_MD, &out, &err), &err);
+    assert_ok(table_print(t, TABLE_MD, false, &out, &err), &err);
     assert_non_null(
         strstr(out.text, "| importance | missing | 88.0 ± 1.4 (2)\\* | 82.0 ± 1.0! |"));
     strbuf_release(&out);
@@ -171,18 +170,18 @@ static void the_papers_figures_stand_beside(void **state)
     assert_float_equal(table_cell(t, 0, 1)->paper, 86.0, 1e-9);
     assert_true(isnan(table_cell(t, 0, 3)->paper));
     assert_true(isnan(table_cell(t, 1, 1)->paper));
-    assert_ok(table_print(t, TABLE_MD, &out, &err), &err);
+    assert_ok(table_print(t, TABLE_MD, false, &out, &err), &err);
     assert_non_null(strstr(out.text, "| paper | 91.0 | 86.0 | 84.0 | – |"));
     assert_non_null(strstr(out.text, "| difference | -1.0 | +2.0 | -2.0 | – |"));
     strbuf_clear(&out);
-    assert_ok(table_print(t, TABLE_LATEX, &out, &err), &err);
+    assert_ok(table_print(t, TABLE_LATEX, false, &out, &err), &err);
     assert_non_null(strstr(out.text, "random\\_order & 90.0 $\\pm$ 1.0"));
     assert_non_null(strstr(out.text, "Invented \\& tried"));
     strbuf_clear(&out);
-    assert_ok(table_print(t, TABLE_CSV, &out, &err), &err);
-    assert_non_null(strstr(out.text, "importance,10 %,ok,3,3,88,"));
+    assert_ok(table_print(t, TABLE_CSV, false, &out, &err), &err);
+    assert_non_null(strstr(out.text, "importance,10 %,ok,3,3,0,88,"));
     strbuf_clear(&out);
-    assert_ok(table_print(t, TABLE_JSON, &out, &err), &err);
+    assert_ok(table_print(t, TABLE_JSON, false, &out, &err), &err);
     assert_non_null(strstr(out.text, "\"run3\""));
     strbuf_release(&out);
     table_free(t);
@@ -215,7 +214,7 @@ static void a_cell_is_compared_with_a_reference_of_several_runs(void **state)
     assert_false(table_cell(t, 0, 1)->equivalence.shown);
     assert_true(isnan(table_cell(t, 0, 2)->equivalence.p));
     assert_true(isnan(table_cell(t, 0, 3)->paper));
-    assert_ok(table_print(t, TABLE_MD, &out, &err), &err);
+    assert_ok(table_print(t, TABLE_MD, false, &out, &err), &err);
     assert_non_null(
         strstr(out.text, "| paper | 90.0 ± 1.0 (3) | 93.0 ± 1.0 (6) | 80.0 "));
     assert_non_null(strstr(out.text, "| within ±2.5 | yes, p = 0.019 | no, p = 0.988"));
@@ -316,12 +315,183 @@ static void an_array_is_a_table_and_small_p_values_get_a_dagger(void **state)
     assert_int_equal(table_cell(t, 0, 0)->marked, 2);
     assert_int_equal(table_cell(t, 0, 1)->marked, 0);
     assert_int_equal(table_cell(t, 1, 1)->marked, 1);
-    assert_ok(table_print(t, TABLE_MD, &out, &err), &err);
+    assert_ok(table_print(t, TABLE_MD, false, &out, &err), &err);
     assert_non_null(strstr(strbuf_text(&out), "| layer / head | 0 | 1 |"));
     assert_non_null(strstr(strbuf_text(&out), "| 0 | 10.0 ± 0.0† | -2.0 ± 0.0 |"));
     assert_non_null(strstr(strbuf_text(&out), "| 1 | 0.0 ± 0.0 | 3.0 ± 0.0(†) |"));
     assert_non_null(strstr(strbuf_text(&out), "†: p_value < 0.015 in every run"));
     strbuf_release(&out);
+    table_free(t);
+}
+
+/* The arms differ by 8 % and more where the deviation is 3: told apart at 20 % alone. */
+static void cells_are_tested_against_a_baseline(void **state)
+{
+    (void)state;
+    struct err err = ERR_INIT;
+    struct strbuf out = STRBUF_INIT;
+    struct observation obs[ROWS];
+    invent(obs);
+    obs[6].x += 0.001; /* differences that are not all the same */
+    struct table *t = filled(obs, ROWS, ", \"compare\": {\"row\": \"importance\"}", ".");
+    assert_ok(table_test(t, NULL, &err), &err);
+    const struct cell_test *c = &table_cell(t, 1, 2)->versus;
+    assert_string_equal(c->test, "paired t");
+    assert_int_equal(c->n, 3);
+    assert_true(fabs(c->difference + 32 + 0.1 / 3) < 1e-9);
+    assert_true(c->p < 0.01 && c->p_holm >= c->p);
+    assert_int_equal(table_mark(t, table_cell(t, 1, 2)), -1);
+    assert_null(table_cell(t, 0, 2)->versus.test);
+    /* The same pairs: no difference, and nothing to test. */
+    assert_true(table_cell(t, 1, 0)->versus.p >= 1);
+    assert_ok(table_print(t, TABLE_MD, false, &out, &err), &err);
+    assert_non_null(strstr(out.text, "↑ ↓: above or below importance (paired t, Holm"));
+    strbuf_release(&out);
+    table_free(t);
+}
+
+static struct table *ranked(struct observation *obs, struct err *err)
+{
+    struct table *t = filled(obs, ROWS, ", \"best\": {\"in\": \"columns\"}", ".");
+    assert_ok(table_test(t, NULL, err), err);
+    return t;
+}
+
+static void the_best_is_bold_only_if_told_apart_from_all(void **state)
+{
+    (void)state;
+    struct err err = ERR_INIT;
+    struct strbuf out = STRBUF_INIT;
+    struct observation obs[ROWS];
+    invent(obs);
+    struct table *t = ranked(obs, &err);
+    assert_int_equal(table_cell(t, 0, 0)->best, BEST_TIED); /* equal */
+    assert_int_equal(table_cell(t, 1, 0)->best, BEST_TIED);
+    assert_int_equal(table_cell(t, 0, 2)->best, BEST_ALONE);
+    assert_int_equal(table_cell(t, 1, 2)->best, BEST_NO);
+    assert_ok(table_print(t, TABLE_MD, false, &out, &err), &err);
+    assert_non_null(strstr(out.text, "| **82.0** ± 1.0 |"));
+    assert_non_null(strstr(out.text, "| 90.0 ± 1.0 ≈ |"));
+    strbuf_release(&out);
+    table_free(t);
+}
+
+static void no_bold_of_one_seed_or_of_differences_without_deviation(void **state)
+{
+    (void)state;
+    struct err err = ERR_INIT;
+    struct observation obs[ROWS];
+    invent(obs);
+    for (int i = 0; i < ROWS; i++)
+        obs[i].x = i < 12 ? 0.9 : 0.8; /* all the same: p is 0, and says nothing */
+    struct table *t = ranked(obs, &err);
+    assert_true(table_cell(t, 1, 2)->behind.p <= 0);
+    assert_int_equal(table_cell(t, 0, 2)->best, BEST_TIED);
+    table_free(t);
+    for (int i = 0; i < ROWS; i++)
+        obs[i].run_id = i < 12 ? "one" : "other"; /* runs that serve all seeds */
+    t = ranked(obs, &err);
+    assert_int_equal(table_cell(t, 1, 2)->behind.n, 1);
+    assert_true(isnan(table_cell(t, 1, 2)->behind.p));
+    assert_int_equal(table_cell(t, 0, 2)->best, BEST_TIED);
+    table_free(t);
+}
+
+static void runs_of_other_data_share_no_cell_and_no_comparison(void **state)
+{
+    (void)state;
+    struct err err = ERR_INIT;
+    struct table *t = NULL;
+    struct observation obs[ROWS];
+    char text[2048];
+    invent(obs);
+    for (int i = 0; i < ROWS; i++)
+        obs[i].data = i < 12 ? "dev of 408" : "dev of 400";
+    t = filled(obs, ROWS, ", \"compare\": {\"row\": \"importance\"}", ".");
+    assert_fails(table_test(t, NULL, &err), &err, ERR_INPUT,
+                 "the data of run run12 is dev of 400, of run run0 dev of 408");
+    table_free(t);
+    obs[1].data = "dev of 400";
+    snprintf(text, sizeof(text), "%s}", declaration);
+    assert_ok(table_parse(&t, text, "t.json", ".", &err), &err);
+    assert_fails(table_fill(t, obs, ROWS, &err), &err, ERR_INPUT,
+                 "the data of run run0 is dev of 408, of run run1 dev of 400");
+    table_free(t);
+}
+
+static void an_unknown_baseline_is_told(void **state)
+{
+    (void)state;
+    struct err err = ERR_INIT;
+    struct observation obs[ROWS];
+    invent(obs);
+    struct table *t = filled(obs, ROWS, ", \"compare\": {\"column\": \"5 %\"}", ".");
+    assert_fails(table_test(t, NULL, &err), &err, ERR_INPUT,
+                 "no column is named \"5 %\"");
+    table_free(t);
+}
+
+static void failed_seeds_are_counted(void **state)
+{
+    (void)state;
+    struct err err = ERR_INIT;
+    struct strbuf out = STRBUF_INIT;
+    struct observation obs[ROWS];
+    invent(obs);
+    obs[1].x = (double)NAN;
+    obs[1].failed = true;
+    obs[1].run_id = NULL;
+    struct table *t = filled(obs, ROWS, "", ".");
+    assert_int_equal(table_cell(t, 0, 0)->failed, 1);
+    assert_ok(table_print(t, TABLE_MD, true, &out, &err), &err);
+    assert_non_null(strstr(out.text, "Failed: importance, 0 % 1 of 3 seeds."));
+    assert_non_null(
+        strstr(out.text, "- importance, 0 %: seed 1 run0 89; seed 3 run2 91\n"));
+    strbuf_clear(&out);
+    assert_ok(table_print(t, TABLE_CSV, true, &out, &err), &err);
+    assert_non_null(strstr(out.text, "importance,0 %,3,91,run2\n"));
+    strbuf_release(&out);
+    table_free(t);
+}
+
+static const char odd[] = "a|b_\\\"<i>&amp;\n[x]*y*--$\\x$%#{}~^`../";
+
+static void hostile_names_are_text_in_every_format(void **state)
+{
+    (void)state;
+    struct err err = ERR_INIT;
+    struct strbuf out = STRBUF_INIT, text = STRBUF_INIT;
+    struct observation obs[ROWS];
+    struct table *t = NULL;
+    static const struct {
+        enum table_format format;
+        const char *name;
+    } want[] = {
+        {TABLE_MD,
+         "| a\\|b\\_\\\\\"&lt;i>&amp;amp; \\[x\\]\\*y\\*--$\\\\x$%#{}\\~^\\`../ |"},
+        {TABLE_LATEX, "\na\\textbar{}b\\_\\textbackslash{}\\texttt{\\char34}"
+                      "\\textless{}i\\textgreater{}\\&amp; {[}x]{*}y{*}{-}{-}\\$"
+                      "\\textbackslash{}x\\$\\%\\#\\{\\}\\textasciitilde{}"
+                      "\\textasciicircum{}\\`{}../ & "},
+        {TABLE_HTML,
+         "<th scope=\"row\">a|b_\\&quot;&lt;i&gt;&amp;amp; [x]*y*--$\\x$%#{}~^`../</th>"},
+        {TABLE_CSV, "\n\"a|b_\\\"\"<i>&amp;\n[x]*y*--$\\x$%#{}~^`../\",1,"},
+    };
+    invent(obs);
+    strbuf_puts(&text, "{\"table\": 1, \"metric\": \"acc\", \"columns\": {\"variable\": "
+                       "\"layer\", \"values\": [1]}, \"rows\": [{\"name\": ");
+    json_put_string(&text, odd);
+    strbuf_puts(&text, "}]}");
+    assert_ok(table_parse(&t, strbuf_text(&text), "t.json", ".", &err), &err);
+    assert_ok(table_fill(t, obs, ROWS, &err), &err);
+    for (size_t i = 0; i < 4; i++) {
+        strbuf_clear(&out);
+        assert_ok(table_print(t, want[i].format, false, &out, &err), &err);
+        if (!strstr(strbuf_text(&out), want[i].name))
+            fail_msg("%s\nis not in\n%s", want[i].name, out.text);
+    }
+    strbuf_release(&out);
+    strbuf_release(&text);
     table_free(t);
 }
 
@@ -339,7 +509,7 @@ static void what_is_not_a_number_is_undefined_and_not_missing(void **state)
     struct table *t = filled(obs, ROWS, "", ".");
     assert_int_equal(table_cell(t, 0, 0)->state, CELL_UNDEFINED);
     assert_int_equal(table_problems(t), 0);
-    assert_ok(table_print(t, TABLE_MD, &out, &err), &err);
+    assert_ok(table_print(t, TABLE_MD, false, &out, &err), &err);
     assert_non_null(strstr(strbuf_text(&out), "| importance | undefined |"));
     assert_non_null(strstr(strbuf_text(&out), "mean ± std of 3 runs: acc"));
     strbuf_release(&out);
@@ -413,6 +583,13 @@ int main(void)
         cmocka_unit_test(equivalence_needs_a_margin_and_a_paper),
         cmocka_unit_test(a_plot_is_written_with_its_script),
         cmocka_unit_test(an_array_is_a_table_and_small_p_values_get_a_dagger),
+        cmocka_unit_test(cells_are_tested_against_a_baseline),
+        cmocka_unit_test(the_best_is_bold_only_if_told_apart_from_all),
+        cmocka_unit_test(no_bold_of_one_seed_or_of_differences_without_deviation),
+        cmocka_unit_test(runs_of_other_data_share_no_cell_and_no_comparison),
+        cmocka_unit_test(an_unknown_baseline_is_told),
+        cmocka_unit_test(failed_seeds_are_counted),
+        cmocka_unit_test(hostile_names_are_text_in_every_format),
         cmocka_unit_test(what_is_not_a_number_is_undefined_and_not_missing),
         cmocka_unit_test(a_map_is_drawn),
         cmocka_unit_test(a_band_ends_at_the_metrics_bounds),
