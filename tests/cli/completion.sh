@@ -29,7 +29,7 @@ try() { # WANTED WORDS...
 }
 try 'diff doctor' retort d
 try '--sort --store' retort ls --s
-try 'md latex csv json' retort table --format ''
+try 'md latex csv html json' retort table --format ''
 try spec.json retort run s
 try export retort help ex
 try 'methods metrics' retort list me
