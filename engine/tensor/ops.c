@@ -62,6 +62,8 @@ const struct op op_table[OP_COUNT] = {
     [OP_LINEAR_CE] = {"linear_cross_entropy", 3, linear_ce_back, linear_ce_flops},
     [OP_TAKE_COLUMN] = {"take_column", 1, take_column_back, NULL},
     [OP_GRAM] = {"gram", 1, NULL, NULL},
+    [OP_LINEAR_DISTILL] = {"linear_distill", 1, linear_distill_back,
+                           linear_distill_flops},
 };
 
 void ops_used(struct strbuf *out)

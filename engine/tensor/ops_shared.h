@@ -35,6 +35,7 @@ enum {
     OP_LINEAR_CE,
     OP_TAKE_COLUMN,
     OP_GRAM,
+    OP_LINEAR_DISTILL,
     OP_COUNT
 };
 
@@ -166,6 +167,7 @@ void dropout_jump(u128 inc, uint64_t n, u128 *mul, u128 *add);
 /* Operations of products, for the table. */
 double linear_flops(const struct node *node, bool back);
 double linear_ce_flops(const struct node *node, bool back);
+double linear_distill_flops(const struct node *node, bool back);
 double attention_flops(const struct node *node, bool back);
 
 /* Backward functions of the table. */
@@ -189,6 +191,7 @@ void cross_entropy_back(struct tape *tape, struct node *node);
 void squared_error_back(struct tape *tape, struct node *node);
 void segment_back(struct tape *tape, struct node *node);
 void linear_ce_back(struct tape *tape, struct node *node);
+void linear_distill_back(struct tape *tape, struct node *node);
 void take_column_back(struct tape *tape, struct node *node);
 
 #endif

@@ -175,6 +175,17 @@ struct tensor *segment_cross_entropy(struct tape *tape, struct tensor *logits,
 struct tensor *linear_cross_entropy(struct tape *tape, struct tensor *x, struct tensor *w,
                                     struct tensor *b, const struct tensor *labels,
                                     struct tensor **each);
+/*
+ * Distance of the softened outputs of two linear maps over V classes, of which neither's
+ * (M, V) is ever held (Hinton, Vinyals & Dean 2015):
+ *
+ *     T^2 / M sum_m KL( softmax(xt wt' / T) || softmax(x w' / T) )
+ *
+ * x (M, C), w (V, C) of the student; xt (M, D), wt (V, D) of the teacher get no gradient.
+ */
+struct tensor *linear_distill(struct tape *tape, struct tensor *x, struct tensor *w,
+                              const struct tensor *xt, const struct tensor *wt,
+                              double temperature);
 /* Column c of x (N, C) -> (N). */
 struct tensor *take_column(struct tape *tape, struct tensor *x, int64_t c);
 

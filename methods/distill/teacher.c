@@ -68,6 +68,15 @@ int teacher_run(struct stage *st, struct tape *tape, struct model *model,
         says->classes = out.logits->shape.dim[1];
         says->logits = copy(out.logits, arena);
     }
+    if (model->head == HEAD_LM) {
+        struct tensor *h = take_rows(
+            tape, out.hidden, tape_indices(tape, SHAPE(batch->n_mlm), batch->mlm_row));
+        if (tape_failed(tape, &st->err))
+            return -1;
+        says->hidden = copy(h, arena);
+        says->n_hidden = batch->n_mlm;
+        says->head = model->lm_head;
+    }
     for (int64_t i = 0; says->states && i < need->n_blocks; i++)
         says->states[i] = copy(tap[need->block[i]], arena);
     return arena_failed(arena, &st->err);

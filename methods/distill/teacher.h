@@ -25,6 +25,11 @@ struct teacher_says {
     int64_t classes;
     const float **states; /* (n_blocks) */
     int64_t rows, width;
+    /* Of a language model, in place of logits: the rows (n_hidden, width) that are asked
+     * for a token, and what makes logits of them. */
+    const float *hidden;
+    int64_t n_hidden;
+    struct param *head; /* (V, C) */
 };
 
 struct teacher;

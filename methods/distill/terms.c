@@ -2,7 +2,7 @@
 
 #include <math.h>
 
-const char *const term_scalings[] = {"code", "published", "hinton", NULL};
+const char *const term_scalings[] = {"code", "published", "hinton", "batch", NULL};
 const char *const layer_maps[] = {"skip", "last", "every", NULL};
 
 int64_t layer_map(int64_t *out, enum layer_map map, int64_t depth, int64_t n)
@@ -61,6 +61,30 @@ static double soften(float *p, const float *logits, int64_t rows, int64_t c,
     return entropy;
 }
 
+/* Of a decoder: over the vocabulary, for each token that is told. */
+static struct tensor *soft_tokens(const struct scene *s)
+{
+    struct pass *p = s->p;
+    struct tape *t = p->tape;
+    const struct teacher_says *says = s->says;
+    int64_t n = p->batch->n_mlm;
+    struct tensor *x, *loss;
+
+    if (!says->hidden || says->n_hidden != n ||
+        says->head->value.shape.dim[0] != p->model->lm_head->value.shape.dim[0]) {
+        tape_fail(t, ERR_INPUT,
+                  "the teacher is no language model of the student's vocabulary");
+        return NULL;
+    }
+    x = take_rows(t, s->out->hidden, tape_indices(t, SHAPE(n), p->batch->mlm_row));
+    loss = linear_distill(t, x, tape_param(t, p->model->lm_head),
+                          tape_constant(t, SHAPE(n, says->width), says->hidden),
+                          tape_param(t, says->head), s->d->temperature);
+    if (s->d->scaling != SCALING_BATCH)
+        return loss;
+    return scale(t, loss, (double)n / (double)p->batch->n_seq);
+}
+
 static struct tensor *soft(const struct scene *s)
 {
     struct tape *t = s->p->tape;
@@ -69,6 +93,8 @@ static struct tensor *soft(const struct scene *s)
     int64_t rows, c;
     float *p, less;
 
+    if (s->p->model->head == HEAD_LM)
+        return soft_tokens(s);
     if (!z)
         return NULL;
     rows = z->shape.dim[0];

@@ -19,10 +19,15 @@
  *                softened teacher
  *     hinton     T^2 / B sum KL                1 / (R K d) sum || ||^2
  *
+ *     batch      the same; of a language   the same
+ *                model the sum over tokens
+ *                and the mean over sequences
+ *
+ * Of a language model the B examples are the tokens that are told.
  * code is the scale of PKD's program and of its grids; hinton that of Hinton et al. 2015,
  * section 2.
  */
-enum scaling { SCALING_CODE, SCALING_PUBLISHED, SCALING_HINTON };
+enum scaling { SCALING_CODE, SCALING_PUBLISHED, SCALING_HINTON, SCALING_BATCH };
 extern const char *const term_scalings[];
 
 /* Which block of the teacher each block of the student follows (Sun et al. 2019,

@@ -33,6 +33,8 @@ enum { NORM_JOINT, NORM_SEPARATE };
 static const char *const norms[] = {"joint", "separate", NULL};
 enum { DIVIDE_LAYERS, DIVIDE_MATRICES };
 static const char *const divisors[] = {"layers", "matrices", NULL};
+enum { SCALE_MEAN, SCALE_BATCH };
+static const char *const scalings[] = {"mean", "batch", NULL};
 static const char *const ties[] = {"cut", "keep", NULL};
 
 struct options {
@@ -63,12 +65,13 @@ static const struct option options[] = {
     {"divisor", OPT_ENUM, "\"layers\"", 0, 0, divisors, NULL, "R is divided by the number of layers, or of layers and their masked matrices", offsetof(struct options, divisor)},
     {"alpha", OPT_REAL, "0", 0, 1, NULL, NULL, "share of the teacher's soft labels in the loss", offsetof(struct options, alpha)},
     {"temperature", OPT_REAL, "2", 1e-3, 1e6, NULL, NULL, "softens the labels of teacher and student", offsetof(struct options, temperature)},
+    {"scaling", OPT_ENUM, "\"mean\"", 0, 0, scalings, NULL, "soft labels: the mean over examples (of a language model: tokens), or batch: over tokens the sum, over sequences the mean", offsetof(struct options, scaling)},
     {"split", OPT_STRING, "\"train\"", 0, 0, NULL, NULL, "split to learn from", offsetof(struct options, split)},
     TRAIN_OPTIONS(struct options, train, "5", "5e-4"),
     OPTION_END,
 };
 
-static const struct option_default code[] = {{"norm", "\"separate\""}, {"ties", "\"keep\""}, {"divisor", "\"matrices\""}, {NULL, NULL}};
+static const struct option_default code[] = {{"norm", "\"separate\""}, {"ties", "\"keep\""}, {"divisor", "\"matrices\""}, {"scaling", "\"batch\""}, {NULL, NULL}};
 
 static const struct input inputs[] = {
     {"model", KIND_MODEL, true, false, "the model to prune"},
@@ -117,6 +120,10 @@ static int check(const void *options_, struct err *err)
         return err_set(err, ERR_INPUT,
                        "lambda weighs a penalty on learned scores; score \"%s\" has none",
                        name);
+    if (o->alpha > 0 && !trains(o))
+        return err_set(err, ERR_INPUT,
+                       "alpha is the teacher's share of a loss: epochs or max_steps must "
+                       "be above 0");
     if (o->train.keep == 1 || o->train.patience > 0)
         return err_set(
             err, ERR_INPUT,
@@ -138,7 +145,9 @@ struct pruner {
     float *keep;              /* (N) */
     bool alike;               /* U is wanted */
     struct likeness likeness;
-    struct tensor **tap; /* (layers) */
+    struct tensor **tap;     /* (layers) */
+    struct teacher *teacher; /* NULL: alpha is 0 */
+    struct distiller distiller;
 };
 
 /* ---- set-up ---- */
@@ -339,10 +348,18 @@ static void prepare(void *ctx, struct pass *pass)
 static struct tensor *loss(void *ctx, struct pass *pass, const struct output *out)
 {
     struct pruner *p = ctx;
+    struct teacher_says says = {.classes = 0};
+    double value[TERMS];
 
     for (int64_t l = 0; p->alike && l < p->list.layers; l++)
         likeness_add(&p->likeness, pass->tape, l, p->tap[l]);
-    return model_loss(pass, out, NULL);
+    if (!p->teacher)
+        return model_loss(pass, out, NULL);
+    if (teacher_ask(p->teacher, pass->batch, tape_arena(pass->tape), &says)) {
+        tape_fail(pass->tape, p->st->err.code, "%s", p->st->err.text);
+        return NULL;
+    }
+    return terms_loss(&p->distiller, pass, out, &says, value);
 }
 
 /* Those of the scores, with the penalty by the U of the step before; then the new U. */
@@ -406,6 +423,45 @@ static void record(struct pruner *p)
     stage_metric(st, "prune/neurons", 0, (double)kept);
 }
 
+static int begin_distilling(struct pruner *p, const struct dataset *data)
+{
+    const struct options *o = p->opt;
+    const struct train_options *t = &o->train;
+    enum head_kind head = p->model->head;
+
+    if (o->alpha == 0)
+        return 0;
+    if (head != HEAD_CLASSES && head != HEAD_CHOICE && head != HEAD_LM)
+        return stage_fail(p->st, ERR_INPUT,
+                          "soft labels need classes, choices or next tokens; use alpha 0 "
+                          "here");
+    p->distiller = (struct distiller){
+        .weight_hard = 1 - o->alpha,
+        .weight_soft = o->alpha,
+        .temperature = o->temperature,
+        .scaling = o->scaling == SCALE_BATCH ? SCALING_BATCH : SCALING_HINTON};
+    p->teacher = teacher_open(p->st, data, o->split, t->max_len, t->doc_stride,
+                              t->dtype == 1 ? DT_BF16 : DT_F32);
+    return p->teacher
+               ? teacher_want(p->teacher, &(struct teacher_need){STATES_NONE, NULL, 0})
+               : -1;
+}
+
+static void train(struct pruner *p, struct train_hooks *hooks)
+{
+    struct stage *st = p->st;
+    const struct train_options *t = &p->opt->train;
+    struct dataset *data =
+        stage_data(st, p->model, p->opt->split, t->max_len, t->doc_stride);
+    struct dataset *dev =
+        stage_data(st, p->model, t->eval_split, t->max_len, t->doc_stride);
+
+    if (!stage_failed(st) && begin_distilling(p, data) == 0)
+        train_loop(st, p->model, data, dev, t, hooks);
+    teacher_close(p->teacher);
+    p->teacher = NULL;
+}
+
 static int run(struct stage *st)
 {
     const struct options *o = st->options;
@@ -427,9 +483,7 @@ static int run(struct stage *st)
         hooks.rate = o->score_lr / t->lr;
     }
     if (trains(o))
-        train_loop(st, m, stage_data(st, m, o->split, t->max_len, t->doc_stride),
-                   stage_data(st, m, t->eval_split, t->max_len, t->doc_stride), t,
-                   &hooks);
+        train(&p, &hooks);
     if (!stage_failed(st) && set_masks(&p, target_of(o)) == 0 &&
         model_mask_neurons(m, &st->err) == 0) {
         record(&p);

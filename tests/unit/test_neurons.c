@@ -574,6 +574,92 @@ static void the_average_of_products_forgets_by_beta(void **state)
     world_close(&w);
 }
 
+/* ---- soft labels over a vocabulary ---- */
+
+enum { SOFT_ROWS = 5, SOFT_WIDTH = 6, SOFT_OTHER = 4, SOFT_CLASSES = 7 };
+
+static double soft_distance(struct tape *t, struct param *x, struct param *w,
+                            const float *xt, const float *wt, bool fused, bool back)
+{
+    struct err err = ERR_INIT;
+    double temperature = 1.7;
+    struct tensor *loss, *a, *b;
+
+    tape_begin(t, TAPE_GRAD);
+    a = tape_constant(t, SHAPE(SOFT_ROWS, SOFT_OTHER), xt);
+    b = tape_constant(t, SHAPE(SOFT_CLASSES, SOFT_OTHER), wt);
+    if (fused) {
+        loss = linear_distill(t, tape_param(t, x), tape_param(t, w), a, b, temperature);
+    } else { /* T^2 / M sum p (log p - log q) */
+        struct tensor *log_p =
+            log_softmax(t, scale(t, linear(t, a, b, NULL), 1 / temperature));
+        struct tensor *log_q =
+            log_softmax(t, scale(t, linear(t, tape_param(t, x), tape_param(t, w), NULL),
+                                 1 / temperature));
+        struct tensor *p = softmax(t, scale(t, linear(t, a, b, NULL), 1 / temperature));
+        loss = sum_all(t, mul(t, p, add(t, log_p, scale(t, log_q, -1))));
+        loss = scale(t, loss, temperature * temperature / SOFT_ROWS);
+    }
+    x->fresh = w->fresh = back;
+    if (back)
+        tape_backward(t, loss, 1);
+    assert_ok(tape_failed(t, &err), &err);
+    return tensor_get(loss, 0);
+}
+
+static void soft_labels_over_a_vocabulary_are_those_of_its_parts(void **state)
+{
+    struct err err = ERR_INIT;
+    struct arena *arena = arena_new(&err);
+    struct param x, w;
+    struct rng rng = rng_stream(3, "soft");
+    float xt[SOFT_ROWS * SOFT_OTHER], wt[SOFT_CLASSES * SOFT_OTHER];
+
+    (void)state;
+    assert_ok(param_init(&x, arena, "x", SHAPE(SOFT_ROWS, SOFT_WIDTH), &err), &err);
+    assert_ok(param_init(&w, arena, "w", SHAPE(SOFT_CLASSES, SOFT_WIDTH), &err), &err);
+    assert_ok(param_need_grad(&x, arena, &err), &err);
+    assert_ok(param_need_grad(&w, arena, &err), &err);
+    for (int i = 0; i < SOFT_ROWS * SOFT_WIDTH; i++)
+        tensor_f32(&x.value)[i] = (float)rng_normal(&rng);
+    for (int i = 0; i < SOFT_CLASSES * SOFT_WIDTH; i++)
+        tensor_f32(&w.value)[i] = (float)rng_normal(&rng);
+    for (int i = 0; i < SOFT_ROWS * SOFT_OTHER; i++)
+        xt[i] = (float)rng_normal(&rng);
+    for (int i = 0; i < SOFT_CLASSES * SOFT_OTHER; i++)
+        wt[i] = (float)rng_normal(&rng);
+    for (int f64 = 0; f64 < 2; f64++) {
+        struct tape *t = tape_new(NULL, f64 ? DT_F64 : DT_F32, &err);
+        float grad[2][SOFT_CLASSES * SOFT_WIDTH], grad_x[2][SOFT_ROWS * SOFT_WIDTH];
+        double loss[2], want[SOFT_CLASSES * SOFT_WIDTH], want_x[SOFT_ROWS * SOFT_WIDTH];
+        for (int fused = 0; fused < 2; fused++) {
+            loss[fused] = soft_distance(t, &x, &w, xt, wt, fused, true);
+            memcpy(grad[fused], w.grad, sizeof grad[0]);
+            memcpy(grad_x[fused], x.grad, sizeof grad_x[0]);
+        }
+        for (int i = 0; i < SOFT_CLASSES * SOFT_WIDTH; i++)
+            want[i] = (double)grad[0][i];
+        for (int i = 0; i < SOFT_ROWS * SOFT_WIDTH; i++)
+            want_x[i] = (double)grad_x[0][i];
+        assert_true(fabs(loss[1] - loss[0]) < 1e-5 * loss[0]);
+        assert_true(relative_error(grad[1], want, SOFT_CLASSES * SOFT_WIDTH) < 1e-5);
+        assert_true(relative_error(grad_x[1], want_x, SOFT_ROWS * SOFT_WIDTH) < 1e-5);
+        for (int i = 0; f64 && i < SOFT_CLASSES * SOFT_WIDTH; i++) {
+            float *v = &tensor_f32(&w.value)[i], was = *v, eps = 1.0f / 4096;
+            double d;
+            *v = was + eps;
+            d = soft_distance(t, &x, &w, xt, wt, true, false);
+            double up = (double)*v;
+            *v = was - eps;
+            d = (d - soft_distance(t, &x, &w, xt, wt, true, false)) / (up - (double)*v);
+            *v = was;
+            assert_true(fabs(d - (double)grad[1][i]) < 1e-6 + 1e-4 * fabs(d));
+        }
+        tape_free(t);
+    }
+    arena_free(arena);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -596,6 +682,7 @@ int main(void)
         cmocka_unit_test(likeness_is_the_mean_of_absolute_similarities),
         cmocka_unit_test(gum_9_7_the_penalty_takes_u_for_a_constant),
         cmocka_unit_test(the_average_of_products_forgets_by_beta),
+        cmocka_unit_test(soft_labels_over_a_vocabulary_are_those_of_its_parts),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -392,6 +392,37 @@ static void micro_batches_add_up(void **state)
     fake_run_free(model);
 }
 
+/* A teacher of share 0 is none, to the bit; one that is asked changes the course. */
+static void a_teacher_without_share_changes_nothing(void **state)
+{
+    struct fake_run *model = drawn();
+    struct fake_run *plain = prune(STEPS "left=0.5", model), *same, *other;
+    struct fake_stage *f = small_stage(model);
+
+    (void)state;
+    fake_give(f, "teacher", model);
+    assert_ok(fake_try(f, "prune/neurons", STEPS "left=0.5 alpha=0"), &f->st.err);
+    same = f->out;
+    f->out = NULL;
+    assert_ok(fake_try(f, "prune/neurons", STEPS "left=0.5 alpha=0.5"), &f->st.err);
+    other = f->out;
+    f->out = NULL;
+    assert_true(same_model(plain, same));
+    assert_false(same_model(plain, other));
+    fake_release(f);
+    f->task = &small_task;
+    f->load = small_load;
+    fake_give(f, "model", model);
+    assert_fails(fake_try(f, "prune/neurons", STEPS "left=0.5 alpha=0.5"), &f->st.err,
+                 ERR_INPUT, "there is no teacher");
+    fake_release(f);
+    free(f);
+    fake_run_free(other);
+    fake_run_free(same);
+    fake_run_free(plain);
+    fake_run_free(model);
+}
+
 /* ---- pruned before ---- */
 
 static void what_was_masked_stays_masked_and_counts(void **state)
@@ -569,6 +600,7 @@ int main(void)
         cmocka_unit_test(gum_9_10_runs_of_one_seed_are_the_same_for_any_threads),
         cmocka_unit_test(a_stopped_run_ends_with_the_same_bits),
         cmocka_unit_test(micro_batches_add_up),
+        cmocka_unit_test(a_teacher_without_share_changes_nothing),
         cmocka_unit_test(what_was_masked_stays_masked_and_counts),
         cmocka_unit_test(emptied_layers_are_removed_and_pruned_again),
         cmocka_unit_test(layers_keep_min_neurons),
