@@ -93,11 +93,13 @@ check-asan: ## unit and command-line tests under address and undefined sanitizer
 	@$(MAKE) --no-print-directory BUILD=$(BUILD)-asan CFLAGS='-O1 -g' \
 	    SAN='-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer' tests
 	@sh tests/run.sh '$(BUILD)-asan' unit cli fault fuzz
-check-tsan: ## pool and store under the thread sanitizer
+TSAN_TESTS := pool store launch
+check-tsan: ## pool, store, launcher and a sweep by workers under the thread sanitizer
 	@$(MAKE) --no-print-directory BUILD=$(BUILD)-tsan CFLAGS='-O1 -g' SAN='-fsanitize=thread' \
-	    $(BUILD)-tsan/tests/unit/test_pool $(BUILD)-tsan/tests/unit/test_store
-	$(BUILD)-tsan/tests/unit/test_pool
-	$(BUILD)-tsan/tests/unit/test_store
+	    all $(TSAN_TESTS:%=$(BUILD)-tsan/tests/unit/test_%)
+	set -e; for t in $(TSAN_TESTS); do $(BUILD)-tsan/tests/unit/test_$$t; done
+	dir=$$(mktemp -d); cd $$dir && TSAN_OPTIONS=halt_on_error=1 RETORT='$(abspath $(BUILD)-tsan)/retort' \
+	    sh '$(CURDIR)/tests/cli/jobs.sh'; rc=$$?; chmod -R u+w $$dir; rm -rf $$dir; exit $$rc
 
 bench: all $(BUILD)/tests/bench/bench ## speed beside PyTorch, in one run
 	@sh tools/bench.sh '$(BUILD)'
