@@ -70,10 +70,12 @@ static struct tensor *soft_tokens(const struct scene *s)
     int64_t n = p->batch->n_mlm;
     struct tensor *x, *loss;
 
-    if (!says->hidden || says->n_hidden != n ||
+    if (p->model->head != HEAD_LM || says->n_hidden != n ||
         says->head->value.shape.dim[0] != p->model->lm_head->value.shape.dim[0]) {
-        tape_fail(t, ERR_INPUT,
-                  "the teacher is no language model of the student's vocabulary");
+        tape_fail(
+            t, ERR_INPUT,
+            "the teacher is a language model, of another vocabulary or texts than the "
+            "student");
         return NULL;
     }
     x = take_rows(t, s->out->hidden, tape_indices(t, SHAPE(n), p->batch->mlm_row));
@@ -93,10 +95,12 @@ static struct tensor *soft(const struct scene *s)
     int64_t rows, c;
     float *p, less;
 
-    if (s->p->model->head == HEAD_LM)
+    if (s->says->hidden)
         return soft_tokens(s);
-    if (!z)
+    if (!z) {
+        tape_fail(t, ERR_INPUT, "teacher and student have no outputs to compare");
         return NULL;
+    }
     rows = z->shape.dim[0];
     c = z->shape.dim[1];
     if (c != s->says->classes) {

@@ -41,7 +41,8 @@ static void bench_begin(struct bench *b)
     draw(b->mine, B * D, "mine");
     draw(b->theirs, B * D, "theirs");
     b->states[0] = b->theirs;
-    b->says = (struct teacher_says){b->teacher, C, b->states, B, D};
+    b->says = (struct teacher_says){
+        .logits = b->teacher, .classes = C, .states = b->states, .rows = B, .width = D};
     b->d = (struct distiller){
         .temperature = 4, .n_pairs = 1, .tap = b->tap, .states = STATES_CLS};
 }
