@@ -99,13 +99,15 @@ int export_hf(const struct export_args *a, struct store *store, struct err *err)
 
 static int export_what(const struct export_args *a, struct store *store, struct err *err)
 {
-    if (a->hf + a->csv + (a->glue != NULL) != 1)
-        return err_set(err, ERR_INPUT, "say what to export: one of --hf, --csv, --glue");
+    if (a->hf + a->csv + (a->glue != NULL) + (a->squad != NULL) != 1)
+        return err_set(err, ERR_INPUT,
+                       "say what to export: one of --hf, --csv, --glue, --squad");
     if ((a->metrics.n || a->steps || a->out) && !a->csv)
         return err_set(err, ERR_INPUT, "--metric, --steps and --out are of --csv");
-    return a->hf    ? export_hf(a, store, err)
-           : a->csv ? export_csv(a, store, err)
-                    : export_glue(a, store, err);
+    return a->hf      ? export_hf(a, store, err)
+           : a->csv   ? export_csv(a, store, err)
+           : a->squad ? export_squad(a, store, err)
+                      : export_glue(a, store, err);
 }
 
 static int run(const void *given)
@@ -146,6 +148,12 @@ static const struct flag flags[] = {
      .value = "DIR",
      .help = "submission files for gluebenchmark.com, from predictions of test sets",
      .offset = AT(glue)},
+    {.name = "squad",
+     .type = OPT_STRING,
+     .value = "DIR",
+     .help = "predictions.json, nbest_predictions.json and null_odds.json of a run that "
+             "evaluated on SQuAD",
+     .offset = AT(squad)},
     {.name = "out",
      .letter = 'o',
      .type = OPT_STRING,
@@ -169,8 +177,9 @@ static const struct flag flags[] = {
 const struct verb verb_export = {
     .name = "export",
     .group = "Results",
-    .summary = "runs for other programs: CSV, GLUE submissions, Hugging Face folders",
-    .synopsis = "--csv [options] [WHAT...]\n--glue DIR WHAT...\n--hf RUN DIR",
+    .summary = "runs for other programs: CSV, GLUE and SQuAD files, Hugging Face folders",
+    .synopsis =
+        "--csv [options] [WHAT...]\n--glue DIR WHAT...\n--squad DIR RUN\n--hf RUN DIR",
     .operands = operands,
     .flags = flags,
     .common = COMMON_STORE | COMMON_QUIET,
@@ -188,7 +197,8 @@ const struct verb verb_export = {
         "the exit "
         "code is 1.\n\n"
         "  retort export --csv heads.json -m f1 -o heads.csv\n"
-        "  retort export --glue submission glue-test.json",
+        "  retort export --glue submission glue-test.json\n"
+        "  retort export --squad answers latest",
     .size = sizeof(struct export_args),
     .run = run,
 };
