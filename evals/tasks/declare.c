@@ -1,5 +1,7 @@
-/* Tasks that a user declares: a table with its columns and labels, or texts. */
+/* Tasks that a user declares: a table with its columns and labels, texts, or a file of
+ * SQuAD's form. */
 #include "lm.h"
+#include "squad.h"
 #include "table.h"
 
 #include <stdlib.h>
@@ -16,9 +18,10 @@ static int check(const struct task_decl *d, struct err *err)
     if (task_find(name))
         return err_set(err, ERR_INPUT, "task %s is built in; choose another name", name);
     if (d->kind != TASK_CLASSES && d->kind != TASK_REGRESSION && d->kind != TASK_MLM &&
-        d->kind != TASK_LM)
+        d->kind != TASK_LM && d->kind != TASK_SPAN)
         return err_set(err, ERR_INPUT,
-                       "task %s: files can hold classes, regression, mlm or text", name);
+                       "task %s: files can hold classes, regression, mlm, text or span",
+                       name);
     if (d->kind == TASK_CLASSES && d->n_labels < 2)
         return err_set(err, ERR_INPUT,
                        "task %s has %lld label%s; classes need at least 2", name,
@@ -29,7 +32,9 @@ static int check(const struct task_decl *d, struct err *err)
     if (d->separator && !*d->separator)
         return err_set(err, ERR_INPUT, "task %s: the separator of documents is empty",
                        name);
-    if (!d->columns.a && d->kind != TASK_LM)
+    if (d->no_answer && d->kind != TASK_SPAN)
+        return err_set(err, ERR_INPUT, "task %s: no_answer is of the kind span", name);
+    if (!d->columns.a && d->kind != TASK_LM && d->kind != TASK_SPAN)
         return err_set(err, ERR_INPUT, "task %s: the column of the text (a) is missing",
                        name);
     for (int64_t i = 0; i < d->n_labels; i++)
@@ -46,6 +51,16 @@ static int check(const struct task_decl *d, struct err *err)
     return 0;
 }
 
+static bool is_of_spans(const char *metric, bool no_answer)
+{
+    const struct metric *const *list = no_answer ? squad_metrics_v2 : squad_metrics_v1;
+
+    for (; *list; list++)
+        if (!strcmp((*list)->name, metric))
+            return true;
+    return false;
+}
+
 /* A task of that kind can compute them. */
 static bool suits(const char *metric, const struct task_decl *d)
 {
@@ -54,7 +69,9 @@ static bool suits(const char *metric, const struct task_decl *d)
         return true;
     if (d->kind == TASK_LM)
         return strstr(metric, "perplexity") || !strcmp(metric, "bits_per_byte");
-    if (!strcmp(metric, "exact_match") || d->kind == TASK_MLM)
+    if (d->kind == TASK_SPAN)
+        return is_of_spans(metric, d->no_answer);
+    if ((is_of_spans(metric, true) && strcmp(metric, "f1")) || d->kind == TASK_MLM)
         return false;
     if (strstr(metric, "perplexity") || !strcmp(metric, "bits_per_byte"))
         return false;
@@ -99,6 +116,10 @@ static int add_metrics(struct task *t, const struct task_decl *d, struct arena *
     const char *const *names = d->metrics ? d->metrics : usual[d->kind];
     const struct metric **list;
     int64_t n = 0;
+    if (d->kind == TASK_SPAN && !d->metrics) {
+        t->metrics = d->no_answer ? squad_metrics_v2 : squad_metrics_v1;
+        return 0;
+    }
     while (names[n])
         n++;
     list = arena_zalloc(arena, (n + 1) * (int64_t)sizeof *list);
@@ -213,6 +234,43 @@ static int add_corpus(struct task *t, const struct task_decl *d, struct arena *a
     return 0;
 }
 
+/* Each split is one file. */
+static int add_spans(struct task *t, const struct task_decl *d, struct arena *arena,
+                     struct err *err)
+{
+    struct squad *squad = arena_zalloc(arena, (int64_t)sizeof *squad);
+    struct squad_split *s = arena_zalloc(arena, d->n_files * (int64_t)sizeof *s);
+    const char **names = arena_zalloc(arena, (d->n_files + 1) * (int64_t)sizeof *names);
+
+    if (!squad || !s || !names)
+        return arena_failed(arena, err);
+    for (int64_t i = 0; i < d->n_files; i++) {
+        char *path = path_join(d->dir ? d->dir : "", d->files[i].path, err);
+        const char *one[1] = {path};
+        if (!path)
+            return -1;
+        s[i].name = names[i] = copy(arena, d->files[i].split);
+        s[i].files = copy_names(arena, one, 1);
+        free(path);
+    }
+    *squad = (struct squad){s, d->n_files};
+    t->config = squad;
+    t->splits = names;
+    t->labels = 2;
+    t->no_answer = d->no_answer;
+    t->files = squad_files;
+    t->load = squad_load;
+    return 0;
+}
+
+static int add_files(struct task *t, const struct task_decl *d, struct arena *arena,
+                     struct err *err)
+{
+    return d->kind == TASK_LM     ? add_corpus(t, d, arena, err)
+           : d->kind == TASK_SPAN ? add_spans(t, d, arena, err)
+                                  : add_table(t, d, arena, err);
+}
+
 int task_declare(struct task **out, const struct task_decl *d, struct arena *arena,
                  struct err *err)
 {
@@ -228,16 +286,17 @@ int task_declare(struct task **out, const struct task_decl *d, struct arena *are
         .kind = d->kind,
         .labels = d->kind == TASK_CLASSES ? d->n_labels : 1,
         .version = 1,
-        .max_len = d->max_len > 0       ? d->max_len
-                   : d->kind == TASK_LM ? 512
-                                        : 128,
+        .max_len = d->max_len > 0         ? d->max_len
+                   : d->kind == TASK_LM   ? 512
+                   : d->kind == TASK_SPAN ? 384
+                                          : 128,
         .files = table_files,
         .load = textfile_load,
     };
     if (d->kind == TASK_CLASSES)
         t->label_names = copy_names(arena, d->label_names, d->n_labels);
-    if ((d->kind == TASK_LM ? add_corpus : add_table)(t, d, arena, err) ||
-        add_metrics(t, d, arena, err) || arena_failed(arena, err))
+    if (add_files(t, d, arena, err) || add_metrics(t, d, arena, err) ||
+        arena_failed(arena, err))
         return -1;
     *out = t;
     return 0;

@@ -140,7 +140,9 @@ struct task_file {
 
 struct task_decl {
     const char *name, *summary; /* "my/intents"; summary may be NULL */
-    enum task_kind kind;        /* TASK_CLASSES, TASK_REGRESSION, TASK_MLM or TASK_LM */
+    enum task_kind kind;        /* TASK_CLASSES, TASK_REGRESSION, TASK_MLM, TASK_LM, or
+                                   TASK_SPAN: files of SQuAD's form */
+    bool no_answer;             /* TASK_SPAN: there may be none (SQuAD 2.0) */
     const char *dir;            /* paths are relative to it; NULL: as they are */
     /* TASK_LM: a split may have several, neighbours here; they are read one after another.
      * Not a table but texts, or JSON with the text in columns.a ("text" if NULL). */

@@ -19,9 +19,9 @@ const struct task *spec_task(const struct spec *sp, const char *name)
 
 /* ---- declarations ---- */
 
-static const char *const task_keys[] = {"kind",   "files",     "format",  "columns",
-                                        "labels", "metrics",   "max_len", "summary",
-                                        "header", "separator", NULL};
+static const char *const task_keys[] = {"kind",   "files",     "format",    "columns",
+                                        "labels", "metrics",   "max_len",   "summary",
+                                        "header", "separator", "no_answer", NULL};
 
 struct declaring {
     struct spec *sp;
@@ -47,9 +47,10 @@ static const char *text_of(struct declaring *t, const char *key)
 
 static void read_kind(struct declaring *t)
 {
-    static const char *const names[] = {"classes", "regression", "mlm", "text", NULL};
+    static const char *const names[] = {"classes", "regression", "mlm",
+                                        "text",    "span",       NULL};
     static const enum task_kind kinds[] = {TASK_CLASSES, TASK_REGRESSION, TASK_MLM,
-                                           TASK_LM};
+                                           TASK_LM, TASK_SPAN};
     static const char *const formats[] = {"auto", "tsv", "jsonl", NULL};
     const char *kind = text_of(t, "kind"), *format = text_of(t, "format");
     int i = 0;
@@ -58,7 +59,7 @@ static void read_kind(struct declaring *t)
         i++;
     if (!names[i])
         complain(t, node_get(t->v, "kind"),
-                 "a task's kind is classes, regression, mlm or text");
+                 "a task's kind is classes, regression, mlm, text or span");
     else
         t->d->kind = kinds[i];
     for (i = 0; format && formats[i] && strcmp(formats[i], format);)
@@ -138,8 +139,12 @@ static void read_columns(struct declaring *t)
     t->d->columns.header = header ? header->flag : true;
     if (header && header->kind != JSON_BOOL)
         complain(t, header, "\"header\" is true or false");
-    if (!v && t->d->kind == TASK_LM)
+    if (!v && (t->d->kind == TASK_LM || t->d->kind == TASK_SPAN))
         return;
+    if (t->d->kind == TASK_SPAN) {
+        complain(t, v, "files of SQuAD's form have no columns; leave it out");
+        return;
+    }
     if (!v || v->kind != JSON_OBJECT || !node_get(v, "a")) {
         complain(
             t, v ? v : t->v,
@@ -181,6 +186,15 @@ static const char **read_names(struct declaring *t, const char *key, int64_t *n)
     return names;
 }
 
+static void read_no_answer(struct declaring *t)
+{
+    const struct node *v = node_get(t->v, "no_answer");
+
+    if (v && v->kind != JSON_BOOL)
+        complain(t, v, "\"no_answer\" is true or false");
+    t->d->no_answer = v && v->flag;
+}
+
 /* What decides the numbers: the declaration without its paths and words. */
 static const char *declared_text(struct spec *sp, const struct node *v)
 {
@@ -219,6 +233,7 @@ static void read_task(struct spec *sp, const struct node *v)
     read_kind(&t);
     read_files(&t);
     read_columns(&t);
+    read_no_answer(&t);
     d.label_names = read_names(&t, "labels", &d.n_labels);
     d.metrics = read_names(&t, "metrics", &n);
     if (max_len && (!max_len->is_int || max_len->number < 3 || max_len->number > 65536))
