@@ -61,7 +61,8 @@ static int groups_fill(struct planner *pl, const struct stage_decl *st, struct g
     g->of = arena_zalloc(pl->plan->arena, n * (int64_t)sizeof(*g->of));
     g->next = arena_zalloc(pl->plan->arena, n * (int64_t)sizeof(*g->next));
     g->first = arena_zalloc(pl->plan->arena, n * (int64_t)sizeof(*g->first));
-    if (!last || !g->of || !g->next || !g->first)
+    g->count = arena_zalloc(pl->plan->arena, n * (int64_t)sizeof(*g->count));
+    if (!last || !g->of || !g->next || !g->first || !g->count)
         goto done;
     for (int64_t p = 0; p < n; p++) {
         const char *key = group_key(pl, st, p);
@@ -75,6 +76,7 @@ static int groups_fill(struct planner *pl, const struct stage_decl *st, struct g
             g->next[last[at]] = p;
         }
         g->of[p] = at;
+        g->count[at]++;
         g->next[p] = -1;
         last[at] = p;
     }
@@ -226,8 +228,11 @@ static int add_ref(struct making *mk, const struct input_decl *d, const struct r
 static int add_inputs(struct making *mk)
 {
     struct planner *pl = mk->pl;
+    const struct groups *g = mk->st->n_over ? groups_find(pl, mk->st) : NULL;
     int rc = 0;
 
+    if (mk->st->n_over && !g)
+        return -1;
     mk->job->input = arena_zalloc(pl->plan->arena, (mk->st->n_inputs + 1) *
                                                        (int64_t)sizeof(*mk->job->input));
     if (!mk->job->input)
@@ -238,7 +243,7 @@ static int add_inputs(struct making *mk)
         const struct input_decl *d = &mk->st->input[i];
         struct job_input *in = &mk->job->input[mk->job->n_inputs++];
         in->name = d->input->name;
-        if (input_room(pl, in, d->n * (mk->st->n_over ? pl->sp->n_points : 1)))
+        if (input_room(pl, in, d->n * (g ? g->count[g->of[mk->point]] : 1)))
             return -1;
         json_member(mk->w, in->name);
         json_array(mk->w);
@@ -426,6 +431,20 @@ static int64_t make_job(struct planner *pl, const struct stage_decl *st, int64_t
     return at >= 0 ? at : OF_BAD;
 }
 
+/* What reads all points of a group is one job at each of them: the one that the first
+ * point has, if the stage is the same there. */
+static int64_t of_group(struct planner *pl, const struct stage_decl *st, int64_t point,
+                        int64_t stage)
+{
+    const struct groups *g = st->n_over && !st->n_choices ? groups_find(pl, st) : NULL;
+    int64_t first = g ? g->first[g->of[point]] : point;
+    const struct node *node = node_get(tree_of(pl, first), pl->sp->stage[stage]);
+
+    if (first == point || !node || node->decl != st)
+        return OF_NEW;
+    return pl->plan->of[first * pl->sp->n_stages + stage];
+}
+
 static int64_t job_of(struct planner *pl, int64_t point, int64_t stage)
 {
     int64_t *of = &pl->plan->of[point * pl->sp->n_stages + stage];
@@ -444,6 +463,9 @@ static int64_t job_of(struct planner *pl, int64_t point, int64_t stage)
         return *of = OF_ABSENT;
     if (pl->depth > 4 * SPEC_STAGES_MAX)
         return *of = OF_BAD;
+    *of = of_group(pl, node->decl, point, stage);
+    if (*of >= 0)
+        return *of;
     *of = OF_BUSY;
     pl->depth++;
     *of = make_job(pl, node->decl, point, stage);

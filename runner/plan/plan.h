@@ -15,6 +15,7 @@ struct groups {
     int64_t *of;     /* (points) group of each */
     int64_t *next;   /* (points) the next point of the same group, or -1 */
     int64_t *first;  /* (groups) */
+    int64_t *count;  /* (groups) its points */
     int64_t n;
 };
 
