@@ -18,7 +18,7 @@ WARN := -Wall -Wextra -Wshadow -Wconversion -Wdouble-promotion -Wmissing-prototy
         -Wstrict-prototypes -Wcast-qual -Wvla -Wformat=2 $(if $(WERROR),-Werror)
 # System headers by -isystem: their warnings are not ours.
 PKG_CFLAGS := $(patsubst -I%,-isystem %,$(shell pkg-config --cflags $(PKGS) 2>/dev/null))
-LIBS := $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lhdf5_hl -ldnnl -lm -lpthread
+LIBS := $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lhdf5_hl -ldnnl -lcurl -lm -lpthread
 ALL_CFLAGS = -std=c11 -D_GNU_SOURCE -Iinclude $(PKG_CFLAGS) $(WARN) -ffp-contract=off \
              -fno-math-errno $(CFLAGS) $(SAN)
 

@@ -61,6 +61,10 @@ const char *const *library_names(void);
 int git_collect(struct strbuf *json, const char *spec_dir, const char *store_dir,
                 struct err *err);
 int host_collect(struct strbuf *json, const char *kernels, int threads, struct err *err);
+/* What git would call a file with these bytes: the digest of small files on the Hugging
+ * Face hub. */
+#define GIT_DIGEST_HEX 41
+int git_blob_digest(char out[GIT_DIGEST_HEX], const char *path, struct err *err);
 /* Files whose names look like secrets are never copied into a store. */
 bool pins_denied(const char *path);
 

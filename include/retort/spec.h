@@ -127,6 +127,8 @@ struct plan_options {
     const char *env_class;
     bool rerun;         /* ignore what is sealed */
     bool rerun_on_code; /* rerun what other code made, as far as can be told */
+    bool download;      /* fetch models named "hf:.." that are not in the cache */
+    bool progress;      /* and show how that goes */
 };
 
 /* Reads data and checkpoints to pin them by digest. Errors (a missing file) go to diags

@@ -37,8 +37,12 @@ static int open_store(struct session *s, const struct session_options *opt,
 
 int session_open(struct session *s, const struct session_options *opt, struct err *err)
 {
+    /* Workers find what the one that sent them has fetched. */
+    bool fetch = opt->create && opt->n_files == 0;
     struct plan_options plan = {.env_class = s->env_class,
-                                .rerun_on_code = opt->rerun_on_code};
+                                .rerun_on_code = opt->rerun_on_code,
+                                .download = fetch,
+                                .progress = fetch};
 
     memset(s, 0, sizeof *s);
     s->diags = diags_new(err);

@@ -247,6 +247,22 @@ static void put_list(struct json_writer *j, const char *key, const struct strbuf
     strbuf_release(&sb);
 }
 
+int git_blob_digest(char out[GIT_DIGEST_HEX], const char *path, struct err *err)
+{
+    git_oid id;
+    int rc;
+
+    git_libgit2_init();
+    rc = git_odb_hashfile(&id, path, GIT_OBJECT_BLOB);
+    if (rc)
+        err_set(err, ERR_IO, "%s: %s", path,
+                git_error_last() ? git_error_last()->message : "cannot be read");
+    else
+        git_oid_tostr(out, GIT_DIGEST_HEX, &id);
+    git_libgit2_shutdown();
+    return rc ? -1 : 0;
+}
+
 int git_collect(struct strbuf *json, const char *spec_dir, const char *store_dir,
                 struct err *err)
 {

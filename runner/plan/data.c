@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "retort/fetch.h"
 #include "retort/file.h"
 #include "retort/hash.h"
 #include "retort/hf.h"
@@ -82,20 +83,13 @@ int task_find_dir(char **out, const struct task *task, const char *data_dir,
     return *out ? 0 : -1;
 }
 
-/* Digest of one file or folder, remembered. */
-static const char *remembered(struct planner *pl, const char *path, bool folder,
-                              struct err *err)
+/* Keeps what was found out of a file, a folder or a model's name. */
+static const char *remember(struct planner *pl, const char *name, const char *value,
+                            struct err *err)
 {
-    char hex[SHA256_HEX];
-    char *key, *copy;
-    int64_t at = map_at(&pl->digests, path, -1);
+    char *key = arena_strdup(pl->plan->arena, name);
+    char *copy = arena_strdup(pl->plan->arena, value);
 
-    if (at >= 0)
-        return pl->digest[at];
-    if (folder ? hf_digest(hex, path, err) : sha256_file(hex, path, err))
-        return NULL;
-    key = arena_strdup(pl->plan->arena, path);
-    copy = arena_strdup(pl->plan->arena, hex);
     if (!key || !copy ||
         mem_grow((void **)&pl->digest, pl->n_digests, &pl->cap_digests,
                  sizeof(*pl->digest), err))
@@ -104,6 +98,47 @@ static const char *remembered(struct planner *pl, const char *path, bool folder,
     if (map_at(&pl->digests, key, pl->n_digests++) == -2)
         return NULL;
     return copy;
+}
+
+/* Digest of one file or folder, remembered. */
+static const char *remembered(struct planner *pl, const char *path, bool folder,
+                              struct err *err)
+{
+    char hex[SHA256_HEX];
+    int64_t at = map_at(&pl->digests, path, -1);
+
+    if (at >= 0)
+        return pl->digest[at];
+    if (folder ? hf_digest(hex, path, err) : sha256_file(hex, path, err))
+        return NULL;
+    return remember(pl, path, hex, err);
+}
+
+/* Once for a plan: the network is asked at most once for a name, whatever comes of it,
+ * and not again after it failed. */
+int hub_folder(struct planner *pl, char **path, const char *name, struct err *err)
+{
+    const struct hub_options opt = {pl->opt->download, pl->opt->progress};
+    int64_t at = map_at(&pl->digests, name, -1);
+    bool failed =
+        pl->no_hub.code == ERR_IO || (pl->no_hub_name && !strcmp(pl->no_hub_name, name));
+
+    *path = NULL;
+    if (at >= 0)
+        return (*path = mem_strdup(pl->digest[at], err)) ? 0 : -1;
+    if (!failed) {
+        err_clear(&pl->no_hub);
+        pl->no_hub_name = arena_strdup(pl->plan->arena, name);
+        if (hub_find(path, name, &opt, &pl->no_hub) == 0) {
+            pl->no_hub_name = NULL;
+            if (remember(pl, name, *path, err))
+                return 0;
+            free(*path);
+            *path = NULL;
+            return -1;
+        }
+    }
+    return err_set(err, pl->no_hub.code, "%s", pl->no_hub.text);
 }
 
 const char *digest_folder(struct planner *pl, const char *path, struct err *err)

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "retort/fetch.h"
 #include "retort/file.h"
 #include "retort/hash.h"
 #include "retort/ops.h"
@@ -209,7 +210,12 @@ static int add_ref(struct making *mk, const struct input_decl *d, const struct r
         in->n++;
         return 0;
     }
-    path = path_join(ref->node->source->dir, ref->path, &pl->sp->err);
+    if (hub_is_name(ref->path)
+            ? hub_folder(pl, &path, ref->path, &err)
+            : !(path = path_join(ref->node->source->dir, ref->path, &pl->sp->err))) {
+        node_failure(pl->sp, ref->node, &err);
+        return -1;
+    }
     in->path[in->n] = path ? arena_strdup(pl->plan->arena, path) : NULL;
     free(path);
     if (!in->path[in->n])

@@ -35,9 +35,13 @@ struct planner {
     int64_t n_groups, cap_groups;
     int64_t *last_point; /* (jobs) to add a point once */
     int64_t depth;
+    struct err no_hub; /* why the model of this name could not be fetched */
+    const char *no_hub_name;
 };
 
 const char *digest_folder(struct planner *pl, const char *path, struct err *err);
+/* Of "hf:org/name": the folder of its snapshot. Free *path. */
+int hub_folder(struct planner *pl, char **path, const char *name, struct err *err);
 int task_identity(struct planner *pl, const struct stage_decl *st,
                   const struct task *task, struct json_writer *w, const char **digest,
                   struct err *err);
