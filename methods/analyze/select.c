@@ -67,8 +67,7 @@ static int name_series(struct stage *st, struct contest *c)
     const char *slash = strrchr(o->metric, '/');
     bool has_task = st->input_count(st, "task") > 0;
     const struct task *task = has_task ? stage_task(st) : NULL;
-    const struct metric *m =
-        task ? metric_of(task, slash ? slash + 1 : o->metric) : NULL;
+    const struct metric *m = task ? metric_of(task, slash ? slash + 1 : o->metric) : NULL;
 
     if (has_task && !task)
         return -1;
@@ -79,9 +78,9 @@ static int name_series(struct stage *st, struct contest *c)
     if (!slash && !m)
         return stage_fail(st, ERR_INPUT, "%s has no metric \"%s\"; its first is \"%s\"",
                           task->name, o->metric, task->metrics[0]->name);
-    c->series = slash ? o->metric
-                      : arena_printf(st->arena, "eval/%s/%s/%s", task->name, o->split,
-                                     m->name);
+    c->series =
+        slash ? o->metric
+              : arena_printf(st->arena, "eval/%s/%s/%s", task->name, o->split, m->name);
     if (o->best == BEST_AUTO && !m)
         return stage_fail(st, ERR_INPUT,
                           "whether a large or a small \"%s\" is good is not known; say "

@@ -161,9 +161,11 @@ static int begin(struct student *s, const struct model *m, const struct dataset 
                               .tap = s->tap};
     if (o->alpha == 0 && (o->beta == 0 || o->states == STATES_NONE))
         return stage_done(st);
-    if (o->alpha > 0 && m->head != HEAD_CLASSES && m->head != HEAD_CHOICE)
+    if (o->alpha > 0 && m->head != HEAD_CLASSES && m->head != HEAD_CHOICE &&
+        m->head != HEAD_LM)
         return stage_fail(st, ERR_INPUT,
-                          "soft labels need classes or choices; use alpha 0 here");
+                          "soft labels need classes, choices or next tokens; use alpha 0 "
+                          "here");
     s->teacher = teacher_open(st, data, o->split, t->max_len, t->doc_stride,
                               t->dtype == 1 ? DT_BF16 : DT_F32);
     if (!s->teacher)
