@@ -152,6 +152,72 @@ struct test_result stats_paired_t(const double *a, const double *b, int64_t n)
     return r;
 }
 
+/* ---- power ---- */
+
+static double normal_cdf(double z)
+{
+    return 0.5 * erfc(-z / sqrt(2));
+}
+
+/*
+ * P(T <= t) of the noncentral t: T = (Z + shift) / U with U = sqrt(V / df), V chi-square,
+ * so it is the mean of Phi(t u - shift) under U's density
+ *
+ *     2 (df / 2)^(df / 2) / Gamma(df / 2) u^(df - 1) exp(-df u^2 / 2)
+ *
+ * by Simpson's rule where the density is not negligible. The logarithm is taken at its
+ * maximum first, so that nothing overflows.
+ */
+static double noncentral_t_cdf(double t, double df, double shift)
+{
+    const int steps = 4000;
+    double width = 14 / sqrt(2 * df), from = fmax(0, 1 - width), h, sum = 0;
+    double scale = log(2) + 0.5 * df * log(0.5 * df) - lgamma(0.5 * df);
+
+    h = (1 + width - from) / steps;
+    for (int i = 0; i <= steps; i++) {
+        double u = from + h * i, weight = i == 0 || i == steps ? 1 : i % 2 ? 4 : 2;
+        double log_u = u > 0 ? (df - 1) * log(u) : df > 1 ? -(double)INFINITY : 0;
+        sum += weight * exp(scale + log_u - 0.5 * df * u * u) * normal_cdf(t * u - shift);
+    }
+    return sum * h / 3;
+}
+
+double stats_power(double effect, double n, double alpha)
+{
+    double t, shift = effect * sqrt(n);
+
+    if (!(n >= 2) || isnan(effect) || !(alpha > 0 && alpha < 1))
+        return (double)NAN;
+    t = stats_t_quantile(1 - alpha / 2, n - 1);
+    /* The upper tail is the lower one of the mirrored distribution. */
+    return fmin(1,
+                noncentral_t_cdf(-t, n - 1, -shift) + noncentral_t_cdf(-t, n - 1, shift));
+}
+
+int64_t stats_pairs_needed(double effect, double alpha, double power, int64_t most)
+{
+    int64_t low = 1, high = 2;
+
+    if (isnan(effect) || !(fabs(effect) > 0))
+        return -1;
+    while (high < most && stats_power(effect, (double)high, alpha) < power) {
+        low = high;
+        high *= 2;
+    }
+    high = high < most ? high : most;
+    if (stats_power(effect, (double)high, alpha) < power)
+        return -1;
+    while (high - low > 1) {
+        int64_t mid = low + (high - low) / 2;
+        if (stats_power(effect, (double)mid, alpha) < power)
+            low = mid;
+        else
+            high = mid;
+    }
+    return high;
+}
+
 struct sample stats_sample(const double *x, int64_t n)
 {
     return (struct sample){stats_mean(x, n), stats_std(x, n), n};

@@ -141,10 +141,11 @@ struct cell_test {
     const char *test;  /* "paired t" ...; NULL: not made (missing runs) */
     int64_t n;         /* pairs of runs */
     double difference; /* of the means over the pairs */
+    double std;        /* of the pairs' differences; NaN unless over seeds */
     double low, high;  /* 95 % interval of it; NaN with McNemar */
     double p, p_holm;  /* NaN: cannot be told, as from one pair of runs */
-    bool flat; /* all differences are the same: p tells of no deviation, and no mark is
-                  made of it */
+    bool flat; /* no mark is made of p: all differences are the same, or seeds are drawn
+                  of which so few (2^(1 - n) >= alpha) may fall on one side by chance */
 };
 enum best {
     BEST_NO,

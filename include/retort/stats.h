@@ -33,6 +33,20 @@ struct test_result {
  * are all the same and not 0 give an infinite statistic and p 0; n < 2 gives NaN. */
 struct test_result stats_paired_t(const double *a, const double *b, int64_t n);
 
+/*
+ * The chance that a two-sided paired t-test of n pairs at level alpha sees a difference of
+ * `effect` standard deviations of the pairs' differences:
+ *
+ *     P(|T| > t(1 - alpha / 2, n - 1)),   T noncentral t on n - 1 degrees of freedom with
+ *                                         noncentrality effect sqrt(n)
+ *
+ * NaN if n < 2 or effect is no number.
+ */
+double stats_power(double effect, double n, double alpha);
+/* The smallest number of pairs whose power is at least `power`; -1 if more than `most`
+ * would be needed. */
+int64_t stats_pairs_needed(double effect, double alpha, double power, int64_t most);
+
 /* What is known of a set of runs: their mean, standard deviation (n - 1) and number. */
 struct sample {
     double mean, std;

@@ -9,9 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "retort/pins.h"
-#include "retort/report.h"
-#include "retort/spec.h"
+#include "cells.h"
 #include "verbs.h"
 
 struct args {
@@ -22,119 +20,50 @@ struct args {
     bool trace;
 };
 
-struct query {
-    const char *decl, *path; /* the declaration; the spec */
-    struct table *table;
-    struct store *store;
-    struct spec *spec;
-    struct plan *plan;
-    struct diags *diags;
-    struct observations obs;
-};
-
-static int open_query(struct query *q, const struct args *args, struct err *err)
-{
-    char class[65];
-    struct plan_options opt = {.env_class = class};
-
-    q->decl = args->decl;
-    if (table_load(&q->table, q->decl, err) || env_class(class, err) ||
-        store_open(&q->store, args->common.store, false, err))
-        return -1;
-    q->path = args->spec ? args->spec : table_spec(q->table);
-    if (!q->path)
-        return err_set(err, ERR_INPUT,
-                       "%s: \"spec\" is missing: whose runs fill the table", q->decl);
-    q->diags = diags_new(err);
-    if (!q->diags)
-        return -1;
-    q->spec = spec_load(q->path, args->set.v, args->set.n, q->diags);
-    if (q->spec)
-        q->plan = plan_new(q->spec, q->store, &opt, q->diags);
-    return q->plan ? 0 : diags_to_err(q->diags, err);
-}
-
-static int fill(struct query *q, struct err *err)
-{
-    for (int64_t i = 0; i < table_want_count(q->table); i++) {
-        const char *stage, *metric;
-        table_want(q->table, i, &stage, &metric);
-        if (!stage || !metric)
-            return err_set(err, ERR_INPUT,
-                           "%s: each cell needs a \"stage\" and a \"metric\"", q->decl);
-        if (observe(&q->obs, q->plan, q->store, stage, metric, err))
-            return -1;
-    }
-    return table_fill(q->table, q->obs.v, q->obs.n, err) ||
-           table_test(q->table, q->store, err);
-}
-
-static void close_query(struct query *q)
-{
-    observations_release(&q->obs);
-    plan_free(q->plan);
-    spec_free(q->spec);
-    diags_free(q->diags);
-    store_close(q->store);
-    table_free(q->table);
-}
-
-/* Runs that are there and cannot be read: nobody would look for them behind a cell. */
-static void tell_damaged(const struct query *q)
-{
-    for (int64_t i = 0; i < q->plan->n; i++) {
-        struct err err = ERR_INIT;
-        struct run_info info;
-        if (q->plan->job[i].state == JOB_RERUN &&
-            !store_stat(q->store, q->plan->job[i].id, &info, &err) &&
-            info.state == RUN_DAMAGED)
-            fprintf(stderr, "retort: %s\n", info.failure);
-    }
-}
-
 static int run_table(const void *given)
 {
     const struct args *args = given;
-    struct query q = {.decl = NULL};
+    struct cells q = {.decl = NULL};
     struct err err = ERR_INIT;
     struct strbuf out = STRBUF_INIT;
     int rc;
 
-    if (open_query(&q, args, &err) || fill(&q, &err) ||
+    if (cells_open(&q, args->decl, args->spec, &args->set, args->common.store, &err) ||
+        cells_fill(&q, &err) ||
         table_print(q.table, (enum table_format)args->format, args->trace, &out, &err)) {
         rc = tell_error(&err);
     } else {
         fputs(strbuf_text(&out), stdout);
         rc = table_problems(q.table) > 0;
         if (rc) {
-            tell_damaged(&q);
+            cells_tell_damaged(&q);
             fprintf(stderr,
                     "retort: %lld cells are not whole; retort run %s fills them\n",
                     (long long)table_problems(q.table), q.path);
         }
     }
     strbuf_release(&out);
-    close_query(&q);
+    cells_close(&q);
     return rc;
 }
 
 static int run_plot(const void *given)
 {
     const struct args *args = given;
-    struct query q = {.decl = NULL};
+    struct cells q = {.decl = NULL};
     struct err err = ERR_INIT;
     int rc;
 
-    if (open_query(&q, args, &err) || fill(&q, &err) ||
-        table_plot(q.table, args->base, &err)) {
+    if (cells_open(&q, args->decl, args->spec, &args->set, args->common.store, &err) ||
+        cells_fill(&q, &err) || table_plot(q.table, args->base, &err)) {
         rc = tell_error(&err);
     } else {
         printf("%s.png\n", args->base);
         rc = table_problems(q.table) > 0;
         if (rc)
-            tell_damaged(&q);
+            cells_tell_damaged(&q);
     }
-    close_query(&q);
+    cells_close(&q);
     return rc;
 }
 

@@ -124,6 +124,7 @@ static int over_seeds(struct cell_test *c, struct tester *k, const struct pairs 
     half = stats_interval95(v, p->n);
     c->test = "paired t";
     c->difference = stats_mean(v, p->n);
+    c->std = stats_std(v, p->n);
     c->low = c->difference - half;
     c->high = c->difference + half;
     c->p = stats_paired_t(a, b, p->n).p;
@@ -247,7 +248,8 @@ static int over_examples(struct cell_test *c, struct tester *k, const struct pai
         c->low = (scale < 0 ? boot.high : boot.low) * scale;
         c->high = (scale < 0 ? boot.low : boot.high) * scale;
         c->p = boot.p;
-        c->flat = both && p->n < 2;
+        /* All of a few seeds may fall on one side by chance: 2 of 2^n ways. */
+        c->flat = both && exp2(1 - (double)p->n) >= k->t->tests.alpha;
         if (!both && p->n == 1 && a->stored->p.pred && b->stored->p.pred &&
             same(strrchr(a->metric, '/'), "/accuracy")) {
             c->test = "McNemar";
@@ -261,8 +263,12 @@ static int over_examples(struct cell_test *c, struct tester *k, const struct pai
 
 /* ---- the comparisons ---- */
 
-static const struct cell_test not_made = {
-    NULL, 0, (double)NAN, (double)NAN, (double)NAN, (double)NAN, (double)NAN, false};
+static const struct cell_test not_made = {.difference = (double)NAN,
+                                          .std = (double)NAN,
+                                          .low = (double)NAN,
+                                          .high = (double)NAN,
+                                          .p = (double)NAN,
+                                          .p_holm = (double)NAN};
 
 static int compare(struct cell_test *c, struct tester *k, int64_t x, int64_t y)
 {

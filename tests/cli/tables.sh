@@ -47,6 +47,17 @@ sed 's/"dev"}/"dev", "columm": 1}/; s/"seeds"/"seed"/' other.json > wrong.json
 "$RETORT" table wrong.json 2> log && fail "a wrong declaration is taken"
 grep -q 'did you mean "column"' log || fail "no suggestion: $(cat log)"
 
+# How many seeds it takes.
+"$RETORT" power t.json --difference 5 > power || fail "power: exit code $?"
+grep -q '^row .* needed  more$' power || fail "power tells: $(cat power)"
+"$RETORT" power t.json --json | grep -q '"seeds": 3' || fail "power --json"
+"$RETORT" power e.json 2> log && fail "power over examples"
+grep -q 'to "test": {"over": "seeds"}' log || fail "power over examples: $(cat log)"
+"$RETORT" power t.json --difference 0 2> log && fail "power of no difference"
+sed 's/"compare": {"row": "none"}, //' t.json > n.json
+"$RETORT" power n.json 2> log && fail "power without a baseline"
+grep -q 'nothing is compared' log || fail "power without a baseline: $(cat log)"
+
 # The LaTeX source compiles, where LaTeX is.
 if command -v pdflatex > /dev/null; then
     { printf '%s\n' '\documentclass{article}' '\usepackage{booktabs}' '\begin{document}'; cat trace.latex; printf '%s\n' '\end{document}'; } > paper.tex

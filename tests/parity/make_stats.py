@@ -3,6 +3,7 @@ import numpy as np
 import scipy
 from scipy import stats
 from statsmodels.stats import multitest, weightstats
+from statsmodels.stats.power import TTestPower
 
 rng = np.random.Generator(np.random.PCG64(7))
 out = [f"/* Made by tests/parity/make_stats.py with SciPy {scipy.__version__}. */"]
@@ -47,5 +48,18 @@ for n in (1, 2, 5, 20):
     p = (rng.uniform(0, 1, n) ** 3).round(3)
     q = multitest.multipletests(p, method="holm")[1]
     out.append(f"    {{{n}, {text(p)}, {text(q)}}},")
+out.append("};")
+out.append("static const struct { double effect, n, alpha, power; } powers[] = {")
+for effect in (0.0, 0.2, 0.5, 1.0, 2.5, -1.0, 12.0):
+    for n in (2, 3, 6, 20, 200):
+        alpha = 0.05 if n != 6 else 0.005
+        power = float(TTestPower().power(effect, n, alpha))
+        if not np.isnan(power):  # SciPy's noncentral t does not reach so far
+            out.append(f"    {{{effect!r}, {float(n)!r}, {alpha!r}, {power!r}}},")
+out.append("};")
+out.append("static const struct { double effect, alpha, power; int64_t n; } needed[] = {")
+for effect, alpha, power in ((0.2, 0.05, 0.8), (0.5, 0.05, 0.8), (1.0, 0.005, 0.9), (3.0, 0.05, 0.8), (0.05, 0.01, 0.95)):
+    n = next(n for n in range(2, 10**6) if TTestPower().power(effect, n, alpha) >= power)
+    out.append(f"    {{{effect!r}, {alpha!r}, {power!r}, {n}}},")
 out.append("};")
 open("tests/parity/fixtures/stats.h", "w").write("\n".join(out) + "\n")

@@ -120,6 +120,24 @@ static void holms_correction_equals_statsmodels(void **state)
     close_to(out[2], 0.03, 1e-12);
 }
 
+static void power_equals_statsmodels(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT(powers); i++) {
+        double ours = stats_power(powers[i].effect, powers[i].n, powers[i].alpha);
+        if (!(fabs(ours - powers[i].power) <= 1e-6))
+            fail_msg("effect %g, n %g: %.12g instead of %.12g", powers[i].effect,
+                     powers[i].n, ours, powers[i].power);
+    }
+    for (size_t i = 0; i < COUNT(needed); i++)
+        assert_int_equal(stats_pairs_needed(needed[i].effect, needed[i].alpha,
+                                            needed[i].power, 1000000),
+                         needed[i].n);
+    assert_int_equal(stats_pairs_needed(0, 0.05, 0.8, 1000), -1);
+    assert_int_equal(stats_pairs_needed(0.01, 0.05, 0.8, 1000), -1);
+    assert_true(isnan(stats_power(1, 1, 0.05)));
+}
+
 static void few_values_give_nan_and_not_nonsense(void **state)
 {
     (void)state;
@@ -176,6 +194,7 @@ int main(void)
         cmocka_unit_test(correlations_equal_scipy),
         cmocka_unit_test(a_constant_side_has_no_correlation),
         cmocka_unit_test(holms_correction_equals_statsmodels),
+        cmocka_unit_test(power_equals_statsmodels),
         cmocka_unit_test(few_values_give_nan_and_not_nonsense),
         cmocka_unit_test(equal_pairs_are_no_evidence),
         cmocka_unit_test(the_bootstrap_repeats_and_sees_a_clear_difference),
