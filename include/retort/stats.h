@@ -34,8 +34,8 @@ struct test_result {
 struct test_result stats_paired_t(const double *a, const double *b, int64_t n);
 
 /*
- * The chance that a two-sided paired t-test of n pairs at level alpha sees a difference of
- * `effect` standard deviations of the pairs' differences:
+ * The chance that a two-sided paired t-test of n pairs at level alpha sees a difference
+ * of `effect` standard deviations of the pairs' differences:
  *
  *     P(|T| > t(1 - alpha / 2, n - 1)),   T noncentral t on n - 1 degrees of freedom with
  *                                         noncentrality effect sqrt(n)

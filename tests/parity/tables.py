@@ -11,7 +11,7 @@ from scipy import stats
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 
-ALPHA, RESAMPLES = 0.05, 200
+ALPHA, RESAMPLES = 0.05, 600
 EVALS = {"match": ("eval/synth/match/dev", "accuracy", 1), "part": ("eval/synth/match/train[0:200]", "loss", -1), "agree": ("eval/synth/agreement/dev", "accuracy", 1)}
 checked = {"numbers": 0, "marks": 0}
 runs = {}

@@ -26,7 +26,7 @@ for over in seeds examples both; do
              {"name": "part", "stage": "part", "metric": "eval/synth/match/train[0:200]/loss"},
              {"name": "agree", "stage": "agree", "metric": "eval/synth/agreement/dev/accuracy"}],
  "show": ["std", "interval"], "compare": {"row": "none"}, "best": {"in": "columns"},
- "test": {"over": "$over", "resamples": 200}}
+ "test": {"over": "$over", "resamples": 600}}
 END
 done
 sed 's/"table": 1,/"table": 1, "seeds": [3],/' examples.json > one.json
