@@ -88,8 +88,8 @@ void table_print_csv(struct strbuf *out, const struct table *t, bool trace)
         return;
     }
     strbuf_puts(out,
-                "row,column,state,n,wanted,failed,mean,std,interval95,median,paper,"
-                "difference,paper_std,paper_n,low90,high90,equivalence_p,equivalent,");
+                "row,column,state,n,wanted,mean,std,interval95,paper,difference,"
+                "median,failed,paper_std,paper_n,low90,high90,equivalence_p,equivalent,");
     if (t->tests.row || t->tests.column)
         strbuf_puts(out, "versus_difference,versus_low95,versus_high95,versus_p,"
                          "versus_p_holm,versus_test,versus_mark,");
@@ -100,14 +100,15 @@ void table_print_csv(struct strbuf *out, const struct table *t, bool trace)
     for (int64_t i = 0; i < t->rows.n * t->cols.n; i++) {
         const struct table_cell *c = &t->cell[i];
         csv_names(out, t, i);
-        strbuf_printf(out, ",%s,%lld,%lld,%lld", table_state_name(c->state),
-                      (long long)c->n, (long long)c->wanted, (long long)c->failed);
+        strbuf_printf(out, ",%s,%lld,%lld", table_state_name(c->state), (long long)c->n,
+                      (long long)c->wanted);
         put_number(out, c->mean);
         put_number(out, c->std);
         put_number(out, c->interval95);
-        put_number(out, c->median);
         put_number(out, c->paper);
         put_number(out, c->mean - c->paper);
+        put_number(out, c->median);
+        put_number(out, (double)c->failed);
         put_number(out, c->reference.std);
         put_number(out, c->reference.n ? (double)c->reference.n : (double)NAN);
         put_number(out, c->equivalence.low);

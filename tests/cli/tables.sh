@@ -25,7 +25,7 @@ done
 grep -q '| all "heads" &lt;&\\_%> | ' out.md || fail "md: $(cat out.md)"
 grep -q '^all \\texttt{\\char34}heads\\texttt{\\char34} \\textless{}\\&\\_\\%\\textgreater{} & ' out.latex || fail "latex: $(cat out.latex)"
 grep -q '<th scope="row">all &quot;heads&quot; &lt;&amp;_%&gt;</th><td>' out.html || fail "html: $(cat out.html)"
-grep -q '^"all ""heads"" <&_%>",a \[1\],ok,3,3,0,' out.csv || fail "csv: $(cat out.csv)"
+grep -q '^"all ""heads"" <&_%>",a \[1\],ok,3,3,' out.csv || fail "csv: $(cat out.csv)"
 [ "$(grep -c 'seed 3 [0-9a-f]\{10\} ' trace.md)" -eq 4 ] || fail "the runs are not traced: $(cat trace.md)"
 [ "$(wc -l < trace.csv)" -eq 13 ] || fail "csv with --trace: $(cat trace.csv)"
 grep -q "Holm's correction over 2 tests" out.md || fail "the tests are not told: $(cat out.md)"

@@ -179,7 +179,7 @@ static void the_papers_figures_stand_beside(void **state)
     assert_non_null(strstr(out.text, "Invented \\& tried"));
     strbuf_clear(&out);
     assert_ok(table_print(t, TABLE_CSV, false, &out, &err), &err);
-    assert_non_null(strstr(out.text, "importance,10 %,ok,3,3,0,88,"));
+    assert_non_null(strstr(out.text, "importance,10 %,ok,3,3,88,"));
     strbuf_clear(&out);
     assert_ok(table_print(t, TABLE_JSON, false, &out, &err), &err);
     assert_non_null(strstr(out.text, "\"run3\""));
