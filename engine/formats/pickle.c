@@ -12,7 +12,7 @@
 
 #include "retort/utf8.h"
 
-#define NODES_MAX 4000000
+#define NODES_MAX 1000000 /* some 80,000 tensors; the stack is no deeper */
 
 const char *const pickle_kind_names[] = {
     "None",   "a truth value", "a whole number", "a whole number", "a number",
@@ -114,6 +114,8 @@ static int push(struct machine *m, struct pickle *p)
 {
     void *array = m->stack;
 
+    if (p && m->depth >= NODES_MAX)
+        return refuse(m, "more than %d values", NODES_MAX);
     if (!p || mem_grow(&array, m->depth, &m->stack_cap, sizeof *m->stack, m->err))
         return -1;
     m->stack = array;
@@ -148,6 +150,8 @@ static int push_mark(struct machine *m)
 {
     void *array = m->mark;
 
+    if (m->n_marks >= NODES_MAX)
+        return refuse(m, "more than %d lists in lists", NODES_MAX);
     if (mem_grow(&array, m->n_marks, &m->marks_cap, sizeof *m->mark, m->err))
         return -1;
     m->mark = array;

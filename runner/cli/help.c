@@ -10,6 +10,10 @@ const struct topic help_environment[] = {
     {"RETORT_DATA",
      "folder of the tasks' data (GLUE in its official layout below it); else "
      "$XDG_DATA_HOME/retort/data, else ~/.local/share/retort/data"},
+    {"HF_HUB_CACHE, HF_HOME, HF_ENDPOINT, HF_TOKEN, HF_HUB_OFFLINE",
+     "for models named hf:org/name: where they are kept, where they come from, with "
+     "which "
+     "token, and whether the network may be asked; as in huggingface_hub"},
     {"RETORT_KERNELS",
      "kernels to use: v2, v3, v4 (levels of x86-64) or ref; else the best "
      "that the processor has"},

@@ -240,6 +240,29 @@ static void tensors_outside_of_their_storage_are_refused(void **state)
     REFUSED(TENSOR("\5", "K\0K\4\x85K\1\x85"), "should have 5 numbers");
 }
 
+/* What costs a byte in the file may not cost a hundred in memory without end. */
+static void endless_pickles_are_refused(void **state)
+{
+    static const struct {
+        const char *text, *part;
+    } each[] = {{"(", "more than 1000000 lists"},
+                {"N", "more than 1000000 values"},
+                {"Nq\1", "keeps value 1 after 0"},
+                {")\x85", "more than 1000000 values"}};
+    enum { N = 3000000 };
+    char *pickle = malloc(N + 2);
+
+    (void)state;
+    assert_non_null(pickle);
+    for (size_t k = 0; k < sizeof each / sizeof *each; k++) {
+        memcpy(pickle, "\x80\x02", 2);
+        for (size_t i = 0; i < N; i++)
+            pickle[2 + i] = each[k].text[i % strlen(each[k].text)];
+        opens(pickle, N + 2, ERR_INPUT, each[k].part);
+    }
+    free(pickle);
+}
+
 static void cut_files_are_refused(void **state)
 {
     struct err err = ERR_INIT;
@@ -295,6 +318,7 @@ int main(void)
         cmocka_unit_test(what_is_no_tensor_is_refused),
         cmocka_unit_test(broken_pickles_are_refused),
         cmocka_unit_test(tensors_outside_of_their_storage_are_refused),
+        cmocka_unit_test(endless_pickles_are_refused),
         cmocka_unit_test(cut_files_are_refused),
         cmocka_unit_test(damaged_numbers_are_refused),
     };
