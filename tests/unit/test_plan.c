@@ -178,7 +178,7 @@ static void wrong_declarations_of_tasks_are_refused(void **state)
     refused(
         "{\"retort\": 1, \"tasks\": {\"x\": {\"kind\": \"class\"}}, \"stages\": {" START
         "}}",
-        "a task's kind is classes, regression, mlm or text");
+        "a task's kind is classes, regression, mlm, text or span");
 }
 
 static void missing_data_and_checkpoints_are_told_with_their_places(void **state)
