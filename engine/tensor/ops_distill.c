@@ -42,7 +42,8 @@ static void soften(void *row, const struct kernels *k, int64_t n, double factor)
 /*
  * With z = logits / T, p and q the softmax of teacher and student:
  *
- *     KL = sum p (zt - zs) - log sum exp zt + log sum exp zs,  dKL/d(student) = (q - p) / T
+ *     KL = sum p (zt - zs) - log sum exp zt + log sum exp zs
+ *     dKL/d(student) = (q - p) / T
  *
  * The teacher's row becomes p, the student's its gradient (back) or is used up.
  */
