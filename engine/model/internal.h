@@ -28,6 +28,13 @@ struct tensor *bert_mlm(struct pass *p, struct tensor *x, bool decode);
 struct tensor *decoder_embed(struct pass *p);
 struct tensor *decoder_block(struct pass *p, const struct block *b, struct tensor *x);
 
+/* Keys and values of the pass's rows join the cache. If it held some already, *k and *v
+ * become those of the whole sequences (or of what the layer looks back on), and true is
+ * returned. */
+bool cache_add(struct pass *p, int64_t layer, struct tensor **k, struct tensor **v);
+/* Where the sequences begin in them. */
+struct tensor *cache_offsets(struct pass *p, int64_t layer, int64_t window);
+
 /* All but the head, by its name. */
 bool model_is_body(const struct model *m, const char *name);
 

@@ -140,6 +140,12 @@ struct tensor *site_attention(struct pass *p, const struct site_attention *s,
 
     q = place(p, s, q);
     k = place(p, s, k);
+    if (p->cache && cache_add(p, s->layer, &k, &v)) {
+        /* one query a sequence, over all keys that its layer looks back on */
+        a.offsets = cache_offsets(p, s->layer, a.window);
+        a.first_only = true;
+        a.window = 0;
+    }
     if (p->model->cfg.arch == HF_GPT_NEO) /* whose scores are not divided by sqrt(D) */
         q = scale(p->tape, q, sqrt((double)s->head_dim));
     if (shared > 1) {

@@ -146,6 +146,8 @@ int64_t model_count_nonzero(const struct model *model); /* those not masked, hea
 
 /* ---- a pass ---- */
 
+struct kv_cache;
+
 enum pass_flags {
     PASS_GATES = 1,  /* gates are leaves (B, H) per layer: see pass_gate_grad */
     PASS_LOGITS = 4, /* HEAD_LM: logits of all rows (N, V), which a loss does without */
@@ -176,6 +178,7 @@ struct pass {
     struct rows rows;            /* all */
     struct rows first_rows;      /* the first of each sequence */
     struct tensor *offsets;
+    struct kv_cache *cache; /* retort/generate.h; NULL: none */
     bool first_only; /* site_attention gives, and the block goes on with, these alone */
 };
 
