@@ -212,48 +212,6 @@ static int read_winogrande(struct reader *r, struct example *e, const struct jso
     return answer && *answer ? set_label(r, e, *answer - '1') : 0;
 }
 
-/* One string of a list as Python prints it; *at goes behind it. NULL if it is none. */
-static char *python_string(char **at)
-{
-    char quote = **at, *out, *to;
-
-    if (quote != '\'' && quote != '"')
-        return NULL;
-    out = to = ++*at;
-    for (; **at && **at != quote; ++*at) {
-        if (**at == '\\' && (*at)[1]) {
-            ++*at;
-            *to++ = **at == 'n' ? '\n' : **at == 't' ? '\t' : **at;
-        } else {
-            *to++ = **at;
-        }
-    }
-    if (!**at)
-        return NULL;
-    ++*at;
-    *to = '\0';
-    return out;
-}
-
-/* "['one', \"two\"]": how some files hold a list. */
-static int python_list(const struct reader *r, struct example *e, const char *text)
-{
-    char *copy = arena_strdup(r->out->arena, text), *at = copy, *found[16];
-    int64_t n = 0;
-
-    if (!copy)
-        return arena_failed(r->out->arena, r->err);
-    at += *at == '[';
-    while (n < 16 && (at += strspn(at, " ,"), *at != ']' && *at))
-        if (!(found[n++] = python_string(&at)))
-            return fail(r, "\"options\" is no list of texts");
-    if (room(r, e, n))
-        return -1;
-    for (int64_t i = 0; i < n; i++)
-        e->choices[i] = found[i];
-    return 0;
-}
-
 static int read_race(struct reader *r, struct example *e, const struct json *v,
                      char *line)
 {
@@ -265,8 +223,7 @@ static int read_race(struct reader *r, struct example *e, const struct json *v,
     e->id = keep(r, json_string(json_get(v, "example_id")));
     if (!(e->a = text_of(r, v, "article")) || !(e->b = text_of(r, v, "question")))
         return -1;
-    if (json_string(list) ? python_list(r, e, json_string(list))
-                          : room(r, e, json_count(list)))
+    if (room(r, e, json_count(list)))
         return -1;
     for (const struct json *c = json_first(list); c; c = json_next(c))
         e->choices[i++] = keep(r, json_string(c));
