@@ -11,11 +11,7 @@ const struct verb *const verbs[] = {
     /* Runs */
     &verb_ls, &verb_show, &verb_log, &verb_label, &verb_note, &verb_rm,
     /* Results */
-<<<<<<< HEAD
-    &verb_table, &verb_plot, &verb_power, &verb_diff, &verb_export, &verb_score,
-=======
-    &verb_table, &verb_plot, &verb_diff, &verb_export, &verb_generate, &verb_score,
->>>>>>> 347f3d0 (retort generate: greedy, drawn and beam decoding with stored keys and values)
+    &verb_table, &verb_plot, &verb_power, &verb_diff, &verb_export, &verb_generate, &verb_score,
     /* Retort itself */
     &verb_list, &verb_schema, &verb_manual, &verb_doctor, &verb_completion, &verb_help, &verb_version,
     /* not for people */
