@@ -395,7 +395,8 @@ static int encode_choice(struct scored *s, int64_t c, struct err *err)
     return 0;
 }
 
-/* The last max_len + 1 tokens: all but the last go in, all that the ending has are told. */
+/* The last max_len + 1 tokens: all but the last go in, all that the ending has are
+ * told. */
 static int add_choice(struct scored *s, int64_t c, int64_t *capacity, struct err *err)
 {
     struct dataset *d = s->data;

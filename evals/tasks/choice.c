@@ -1,14 +1,16 @@
 /*
  * Questions with choices, in the layouts of their distributions.
  *
- *   choice/arc-easy, -challenge   arc/ARC-{Easy,Challenge}-{Train,Dev,Test}.jsonl (Clark et
- *                                 al. 2018)
+ *   choice/arc-easy, -challenge   arc/ARC-{Easy,Challenge}-{Train,Dev,Test}.jsonl
+ *                                 (Clark et al. 2018)
  *   choice/boolq                  boolq/{train,val}.jsonl (Clark et al. 2019)
  *   choice/hellaswag              hellaswag/{train,val}.jsonl, "ctx", "endings", "label"
  *                                 (Zellers et al. 2019)
  *   choice/openbookqa             openbookqa/{train,dev,test}.tsv (Mihaylov et al. 2018)
- *   choice/piqa                   piqa/{train,valid}.jsonl with -labels.lst (Bisk et al. 2020)
- *   choice/race-middle            race-middle/{train,validation,test}.jsonl (Lai et al. 2017)
+ *   choice/piqa                   piqa/{train,valid}.jsonl with -labels.lst (Bisk et
+ *                                 al. 2020)
+ *   choice/race-middle            race-middle/{train,validation,test}.jsonl (Lai et
+ *                                 al. 2017)
  *   choice/winogrande             winogrande/{train,dev}.jsonl (Sakaguchi et al. 2020)
  *
  * An encoder reads a, b and each choice. A decoder is given prompts and endings as

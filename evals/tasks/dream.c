@@ -2,11 +2,12 @@
  * DREAM (Sun et al. 2019): questions about dialogues, three choices each. A split is one
  * JSON file of the distribution, dream/{train,dev,test}.json:
  *
- *     [[["M: ...", "W: ..."], [{"question": ..., "choice": [...], "answer": ...}], id], ...]
+ *     [[["M: ...", "W: ..."], [{"question": ..., "choice": [...], "answer": ...}],
+ *       id], ...]
  *
  * `answer` is the text of the right choice. An encoder reads [CLS] turns [SEP] question
- * choice [SEP], the turns joined by blanks; what is too long is cut longest first, so from
- * the end of the dialogue. A decoder is asked as RACE's questions are.
+ * choice [SEP], the turns joined by blanks; what is too long is cut longest first, so
+ * from the end of the dialogue. A decoder is asked as RACE's questions are.
  */
 #include "retort/task.h"
 

@@ -144,8 +144,9 @@ struct task_decl {
                                    TASK_SPAN: files of SQuAD's form */
     bool no_answer;             /* TASK_SPAN: there may be none (SQuAD 2.0) */
     const char *dir;            /* paths are relative to it; NULL: as they are */
-    /* TASK_LM: a split may have several, neighbours here; they are read one after another.
-     * Not a table but texts, or JSON with the text in columns.a ("text" if NULL). */
+    /* TASK_LM: a split may have several, neighbours here; they are read one after
+     * another. Not a table but texts, or JSON with the text in columns.a ("text" if
+     * NULL). */
     const struct task_file *files;
     int64_t n_files;
     enum task_format format;

@@ -1,10 +1,10 @@
 /*
  * select: the best of several runs.
  *
- * Of the runs that `scores` gives, one by one the candidates, it takes the one whose metric
- * is best: the first of equal ones; a score that is no number is never the best. With
- * `model` it hands the model of that candidate on; options of other stages can take a value
- * of it ({"from": "best", "value": "tuned.lr"}, docs/spec.md).
+ * Of the runs that `scores` gives, one by one the candidates, it takes the one whose
+ * metric is best: the first of equal ones; a score that is no number is never the
+ * best. With `model` it hands the model of that candidate on; options of other stages
+ * can take a value of it ({"from": "best", "value": "tuned.lr"}, docs/spec.md).
  *
  *     /select/chosen      its number, from 0
  *     /select/score (n)   of all candidates
@@ -12,8 +12,8 @@
  *     /select/metric      what was compared
  *     /select/variables   what the spec called the candidates
  *
- * select/score as a metric is the best one's, select/margin how much better it is than the
- * next best, select/candidates n.
+ * select/score as a metric is the best one's, select/margin how much better it is than
+ * the next best, select/candidates n.
  */
 #include "retort/method.h"
 

@@ -1,5 +1,5 @@
-/* Options that a selection among runs brings: which values can come, and that each of them
- * fits. */
+/* Options that a selection among runs brings: which values can come, and that each of
+ * them fits. */
 #include "plan.h"
 
 #include <string.h>

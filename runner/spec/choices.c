@@ -3,10 +3,10 @@
  *
  *     "lr": {"from": "best", "value": "tuned.lr"}
  *
- * `best` chooses one of several runs that it reads `over` some variables; the option takes
- * the value that stage `tuned` has at the chosen point. Which one that is, is known when
- * `best` has run. Its candidates, and so all values that can come, are known before: they
- * are checked like any others (runner/plan/choices.c).
+ * `best` chooses one of several runs that it reads `over` some variables; the option
+ * takes the value that stage `tuned` has at the chosen point. Which one that is, is
+ * known when `best` has run. Its candidates, and so all values that can come, are
+ * known before: they are checked like any others (runner/plan/choices.c).
  */
 #include "tree.h"
 

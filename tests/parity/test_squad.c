@@ -1,10 +1,12 @@
 /*
- * SQuAD's whole dev sets as windows of 384 tokens with an overlap of 128: counted and timed
- * here, and, with RETORT_SQUAD_WINDOWS=FILE, written down for squad.py to compare with
- * transformers' fast tokenizer: a line for each window,
+ * SQuAD's whole dev sets as windows of 384 tokens with an overlap of 128: counted and
+ * timed here, and, with RETORT_SQUAD_WINDOWS=FILE, written down for squad.py to
+ * compare with transformers' fast tokenizer: a line for each window,
  *
- *     id <tab> window <tab> start <tab> end <tab> SHA-256 of its tokens, of where they begin
- *     and of where they end in the context (bytes, -1 outside of it), of whether each is in
+ *     id <tab> window <tab> start <tab> end <tab> SHA-256 of its tokens, of where they
+ *     begin
+ *     and of where they end in the context (bytes, -1 outside of it), of whether each
+ *     is in
  *     the window where it has the most context
  */
 #include "check.h"
