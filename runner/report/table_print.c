@@ -345,7 +345,8 @@ static void put_row(const struct sheet *s, int64_t row)
     }
     end_row(s);
     for (enum below k = BELOW_PAPER; k <= last && row_has_paper(s->t, row); k++)
-        put_below(s, row, k);
+        if (k != BELOW_INSIDE || (s->t->show & SHOW_INTERVAL))
+            put_below(s, row, k);
 }
 
 /* What the rows and the columns are: "layer / head". */
