@@ -3,8 +3,8 @@
  *
  *   greedy     the likeliest token (of equals the lowest id)
  *   sampled    from softmax(logits / temperature), cut to the top_k likeliest and then to
- *              the fewest whose probabilities sum to top_p (Holtzman et al. 2020), drawn by
- *              stream "rollout/<number>/<position>" of the seed, one draw a token
+ *              the fewest whose probabilities sum to top_p (Holtzman et al. 2020), drawn
+ *              by stream "rollout/<number>/<position>" of the seed, one draw a token
  *   beam       the `beams` likeliest continuations side by side; a finished one scores
  *              sum log p / length^length_penalty, length counting its new tokens, and the
  *              search ends when no running one can be better (as transformers with

@@ -1,4 +1,5 @@
-/* The cells of a table's declaration, filled from a store: for the verbs that tell them. */
+/* The cells of a table's declaration, filled from a store: for the verbs that tell
+ * them. */
 #include "cells.h"
 
 #include <stdio.h>

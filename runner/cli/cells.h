@@ -1,4 +1,5 @@
-/* The cells of a table's declaration, filled from a store: for the verbs that tell them. */
+/* The cells of a table's declaration, filled from a store: for the verbs that tell
+ * them. */
 #ifndef RETORT_CELLS_H
 #define RETORT_CELLS_H
 
