@@ -297,11 +297,14 @@ done:
     return rc;
 }
 
-/* A folder that holds a tokenizer alone. */
+/* A folder that holds a tokenizer alone: neither config.json nor weights. */
 static bool is_text_only(const char *dir)
 {
-    bool text = false, more = false;
+    struct err none = ERR_INIT;
+    char **files = NULL;
+    bool text = false, more = weights_files(&files, dir, &none) == 0;
 
+    file_list_free(files);
     for (int i = -1; i < 0 || text_files[i]; i++) {
         char *path =
             mem_printf(NULL, "%s/%s", dir, i < 0 ? "config.json" : text_files[i]);
