@@ -351,6 +351,16 @@ int train_check(const struct train_options *o, struct err *err)
     return 0;
 }
 
+int train_check_pruning(const struct train_options *o, struct err *err)
+{
+    if (o->keep == 1 || o->patience > 0)
+        return err_set(
+            err, ERR_INPUT,
+            "the last weights are the pruned ones: leave out keep \"best\" and "
+            "patience");
+    return train_check(o, err);
+}
+
 int train_loop(struct stage *st, struct model *model, const struct dataset *data,
                const struct dataset *dev, const struct train_options *opt,
                const struct train_hooks *hooks)

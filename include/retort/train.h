@@ -112,6 +112,9 @@ struct train_hooks {
 
 /* Options that fit together: 0, or -1 with a message. For a method's `check`. */
 int train_check(const struct train_options *opt, struct err *err);
+/* The same where pruning goes on while training: only the last weights are the pruned
+ * ones, so neither keep "best" nor patience. */
+int train_check_pruning(const struct train_options *opt, struct err *err);
 
 /*
  * Trains `model` on `data` as `opt` says: epochs over permutations order/<data>/<epoch>

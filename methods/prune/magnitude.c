@@ -59,12 +59,7 @@ static int check(const void *options_, struct err *err)
             err, ERR_INPUT,
             "scope n:m masks %lld of every %lld weights, so ratio is %g, not %g",
             (long long)o->n, (long long)o->m, (double)o->n / (double)o->m, o->ratio);
-    if (o->train.keep == 1 || o->train.patience > 0)
-        return err_set(
-            err, ERR_INPUT,
-            "the last weights are the pruned ones: leave out keep \"best\" and "
-            "patience");
-    return train_check(&o->train, err);
+    return train_check_pruning(&o->train, err);
 }
 
 struct pruner {

@@ -124,12 +124,7 @@ static int check(const void *options_, struct err *err)
         return err_set(err, ERR_INPUT,
                        "alpha is the teacher's share of a loss: epochs or max_steps must "
                        "be above 0");
-    if (o->train.keep == 1 || o->train.patience > 0)
-        return err_set(
-            err, ERR_INPUT,
-            "the last weights are the pruned ones: leave out keep \"best\" and "
-            "patience");
-    return train_check(&o->train, err);
+    return train_check_pruning(&o->train, err);
 }
 
 struct pruner {

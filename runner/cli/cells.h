@@ -17,6 +17,17 @@ struct cells {
     struct observations obs;
 };
 
+/* Whose runs: flags of the verbs whose arguments S hold `spec` and `set`. */
+/* clang-format off */
+#define CELLS_FLAGS(S) \
+    {.name = "spec", .type = OPT_STRING, .value = "SPEC", \
+     .help = "the experiment whose runs are told, instead of the declaration's", \
+     .offset = offsetof(S, spec)}, \
+    {.name = "set", .type = OPT_STRINGS, .value = "STAGE.OPTION=VALUE", \
+     .help = "change the spec as the run did (may be given again)", \
+     .offset = offsetof(S, set)}
+/* clang-format on */
+
 /* Zeroed before; `spec` goes before the declaration's own if it is not NULL. */
 int cells_open(struct cells *q, const char *decl, const char *spec,
                const struct string_list *set, const char *store, struct err *err);

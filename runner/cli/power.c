@@ -216,16 +216,7 @@ static const struct flag flags[] = {
      .offset = offsetof(struct args, alpha),
      .min = 1e-9,
      .max = 0.5},
-    {.name = "spec",
-     .type = OPT_STRING,
-     .value = "SPEC",
-     .help = "the experiment whose runs are told, instead of the declaration's",
-     .offset = offsetof(struct args, spec)},
-    {.name = "set",
-     .type = OPT_STRINGS,
-     .value = "STAGE.OPTION=VALUE",
-     .help = "change the spec as the run did (may be given again)",
-     .offset = offsetof(struct args, set)},
+    CELLS_FLAGS(struct args),
     FLAG_END,
 };
 

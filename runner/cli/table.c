@@ -76,17 +76,6 @@ static const struct operand operands[] = {
     OPERAND_END,
 };
 
-/* Whose runs: what both verbs take. */
-/* clang-format off */
-#define WHOSE_FLAGS \
-    {.name = "spec", .type = OPT_STRING, .value = "SPEC", \
-     .help = "the experiment whose runs are told, instead of the declaration's", \
-     .offset = offsetof(struct args, spec)}, \
-    {.name = "set", .type = OPT_STRINGS, .value = "STAGE.OPTION=VALUE", \
-     .help = "change the spec as the run did (may be given again)", \
-     .offset = offsetof(struct args, set)}
-/* clang-format on */
-
 static const char *const formats[] = {"md", "latex", "csv", "html", "json", NULL};
 static const struct flag table_flags[] = {
     {.name = "format",
@@ -99,7 +88,7 @@ static const struct flag table_flags[] = {
      .type = OPT_BOOL,
      .help = "name the runs behind each cell",
      .offset = offsetof(struct args, trace)},
-    WHOSE_FLAGS,
+    CELLS_FLAGS(struct args),
     FLAG_END,
 };
 static const struct flag plot_flags[] = {
@@ -109,7 +98,7 @@ static const struct flag plot_flags[] = {
      .def = "plot",
      .help = "write BASE.png, BASE.svg and BASE.pdf, BASE.gp and BASE.dat",
      .offset = offsetof(struct args, base)},
-    WHOSE_FLAGS,
+    CELLS_FLAGS(struct args),
     FLAG_END,
 };
 
