@@ -102,6 +102,33 @@ static inline struct fake_stage *small_stage(struct fake_run *model)
     return f;
 }
 
+/* Runs a method on `model` (and `dense`, unless NULL), stopped after `stop` checkpoints
+ * and resumed if that is above 0. The caller frees what comes back. */
+static inline struct fake_run *small_make(const char *method, const char *options,
+                                          struct fake_run *model, struct fake_run *dense,
+                                          int threads, int64_t stop)
+{
+    struct fake_stage *f = small_stage(model);
+    struct fake_run *out;
+
+    f->threads = threads;
+    f->stop_after = stop;
+    if (dense)
+        fake_give(f, "dense", dense);
+    if (stop) {
+        assert_int_equal(fake_try(f, method, options), -1);
+        assert_int_equal(f->st.err.code, ERR_STOPPED);
+        err_clear(&f->st.err);
+        f->stop_after = 0;
+    }
+    assert_ok(fake_try(f, method, options), &f->st.err);
+    out = f->out;
+    f->out = NULL;
+    fake_release(f);
+    free(f);
+    return out;
+}
+
 static inline struct dataset *small_data(const struct model *m, const char *split)
 {
     struct err err = ERR_INIT;

@@ -13,33 +13,9 @@ static struct fake_run *drawn(void)
     return run;
 }
 
-/* Runs a method on `model`, stopped after `stop` checkpoints and resumed if that is above
- * 0. The caller frees what comes back. */
-static struct fake_run *make(const char *method, const char *options,
-                             struct fake_run *model, int threads, int64_t stop)
-{
-    struct fake_stage *f = small_stage(model);
-    struct fake_run *out;
-
-    f->threads = threads;
-    f->stop_after = stop;
-    if (stop) {
-        assert_int_equal(fake_try(f, method, options), -1);
-        assert_int_equal(f->st.err.code, ERR_STOPPED);
-        err_clear(&f->st.err);
-        f->stop_after = 0;
-    }
-    assert_ok(fake_try(f, method, options), &f->st.err);
-    out = f->out;
-    f->out = NULL;
-    fake_release(f);
-    free(f);
-    return out;
-}
-
 static struct fake_run *prune(const char *options, struct fake_run *model)
 {
-    return make("prune/neurons", options, model, 2, 0);
+    return small_make("prune/neurons", options, model, NULL, 2, 0);
 }
 
 static void refused(const char *options, const char *message)
@@ -147,10 +123,11 @@ static void gum_9_1_with_all_neurons_left_nothing_changes(void **state)
 static void gum_9_1_with_all_neurons_left_training_is_fine_tuning(void **state)
 {
     struct fake_run *model = drawn();
-    struct fake_run *plain =
-        make("finetune", "epochs=0 max_steps=24 batch=12 lr=0.001", model, 2, 0);
-    struct fake_run *off = make(
-        "finetune", "epochs=0 max_steps=24 batch=12 lr=0.001 clip=none", model, 2, 0);
+    struct fake_run *plain = small_make(
+        "finetune", "epochs=0 max_steps=24 batch=12 lr=0.001", model, NULL, 2, 0);
+    struct fake_run *off =
+        small_make("finetune", "epochs=0 max_steps=24 batch=12 lr=0.001 clip=none", model,
+                   NULL, 2, 0);
     struct fake_run *random = prune(STEPS "left=1 score=random", model);
     struct fake_run *top = prune(STEPS "left=1 score=top_v clip=none", model);
     struct fake_run *gum = prune(STEPS "left=1 score=gum lambda=0 clip=none", model);
@@ -341,7 +318,8 @@ static void gum_9_10_runs_of_one_seed_are_the_same_for_any_threads(void **state)
         snprintf(options, sizeof options, STEPS "left=0.4 score=%s", all_scores[i]);
         struct fake_run *first = prune(options, model);
         for (int threads = 1; threads <= 3; threads++) {
-            struct fake_run *run = make("prune/neurons", options, model, threads, 0);
+            struct fake_run *run =
+                small_make("prune/neurons", options, model, NULL, threads, 0);
             assert_true(same_model(first, run));
             fake_run_free(run);
         }
@@ -361,7 +339,8 @@ static void a_stopped_run_ends_with_the_same_bits(void **state)
                  all_scores[i]);
         struct fake_run *whole = prune(options, model);
         for (int64_t stop = 1; stop <= 24; stop += 5) {
-            struct fake_run *run = make("prune/neurons", options, model, 2, stop);
+            struct fake_run *run =
+                small_make("prune/neurons", options, model, NULL, 2, stop);
             assert_true(same_model(whole, run));
             fake_run_free(run);
         }
@@ -461,7 +440,7 @@ static void emptied_layers_are_removed_and_pruned_again(void **state)
     assert_int_equal(read_keep(keep, none), 0);
     masked = prune("left=0.5 score=magnitude epochs=0 scope=global", model);
     for (int i = 0; i < 2; i++) {
-        sliced = make("prune/slice", "", i ? none : masked, 2, 0);
+        sliced = small_make("prune/slice", "", i ? none : masked, NULL, 2, 0);
         a = predict(i ? none : masked);
         b = predict(sliced);
         for (int64_t k = 0; k < a->n * a->width; k++)

@@ -5,34 +5,9 @@
 #include "../../methods/prune/neurons.h"
 #include "retort/pool.h"
 
-static struct fake_run *make(const char *method, const char *options,
-                             struct fake_run *model, struct fake_run *dense, int threads,
-                             int64_t stop)
-{
-    struct fake_stage *f = small_stage(model);
-    struct fake_run *out;
-
-    f->threads = threads;
-    f->stop_after = stop;
-    if (dense)
-        fake_give(f, "dense", dense);
-    if (stop) {
-        assert_int_equal(fake_try(f, method, options), -1);
-        assert_int_equal(f->st.err.code, ERR_STOPPED);
-        err_clear(&f->st.err);
-        f->stop_after = 0;
-    }
-    assert_ok(fake_try(f, method, options), &f->st.err);
-    out = f->out;
-    f->out = NULL;
-    fake_release(f);
-    free(f);
-    return out;
-}
-
 static struct fake_run *analyze(const char *options, struct fake_run *model)
 {
-    return make("analyze/redundancy", options, model, NULL, 2, 0);
+    return small_make("analyze/redundancy", options, model, NULL, 2, 0);
 }
 
 /* ---- uniqueness ---- */
@@ -164,8 +139,8 @@ static void a_masked_model_has_the_figures_of_the_sliced_one(void **state)
     struct model *m = small_model(HEAD_CLASSES, 2);
     struct fake_run *model = small_run(m);
     struct fake_run *masked =
-        make("prune/neurons", "left=0.5 score=random epochs=0", model, NULL, 2, 0);
-    struct fake_run *sliced = make("prune/slice", "", masked, NULL, 2, 0);
+        small_make("prune/neurons", "left=0.5 score=random epochs=0", model, NULL, 2, 0);
+    struct fake_run *sliced = small_make("prune/slice", "", masked, NULL, 2, 0);
     struct fake_run *a = analyze("threshold=0.3", masked),
                     *b = analyze("threshold=0.3", sliced);
 
@@ -189,9 +164,9 @@ static void ratios_to_the_dense_model_are_recorded(void **state)
     struct model *m = small_model(HEAD_CLASSES, 2);
     struct fake_run *model = small_run(m), *dense = analyze("", model);
     struct fake_run *masked =
-        make("prune/neurons", "left=0.25 score=random epochs=0", model, NULL, 2, 0);
-    struct fake_run *same = make("analyze/redundancy", "", model, dense, 2, 0);
-    struct fake_run *less = make("analyze/redundancy", "", masked, dense, 2, 0);
+        small_make("prune/neurons", "left=0.25 score=random epochs=0", model, NULL, 2, 0);
+    struct fake_run *same = small_make("analyze/redundancy", "", model, dense, 2, 0);
+    struct fake_run *less = small_make("analyze/redundancy", "", masked, dense, 2, 0);
 
     (void)state;
     assert_true(fake_value(same, "redundancy/sensitivity_ratio") == 1);
@@ -213,8 +188,8 @@ static void a_model_without_neurons_has_figures(void **state)
     struct model *m = small_model(HEAD_CLASSES, 2);
     struct fake_run *model = small_run(m);
     struct fake_run *masked =
-        make("prune/neurons", "left=0 score=random epochs=0", model, NULL, 2, 0);
-    struct fake_run *sliced = make("prune/slice", "", masked, NULL, 2, 0);
+        small_make("prune/neurons", "left=0 score=random epochs=0", model, NULL, 2, 0);
+    struct fake_run *sliced = small_make("prune/slice", "", masked, NULL, 2, 0);
     struct fake_run *run = analyze("matrices=true", sliced);
 
     (void)state;
@@ -234,8 +209,8 @@ static void bits_do_not_depend_on_threads_or_stops(void **state)
 
     (void)state;
     for (int i = 1; i <= 6; i++) {
-        struct fake_run *run = make("analyze/redundancy", "batch=7", model, NULL,
-                                    i <= 3 ? i : 2, i <= 3 ? 0 : 2 * (i - 3));
+        struct fake_run *run = small_make("analyze/redundancy", "batch=7", model, NULL,
+                                          i <= 3 ? i : 2, i <= 3 ? 0 : 2 * (i - 3));
         for (int k = 0; k < 3; k++)
             assert_true(fake_value(run, figures[k]) == fake_value(first, figures[k]));
         assert_memory_equal(fake_doubles(run, "/stats/sensitivity/0", FFN),
