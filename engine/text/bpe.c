@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "retort/mem.h"
+#include "kind.h"
 
 enum {
     SHORT = 24, /* symbols; up to here looking through all is quicker than a heap */
@@ -150,17 +150,27 @@ static void propose(const struct bpe *bpe, const int32_t *symbol, int64_t i,
         heap_push(w, (uint64_t)(uint32_t)p->rank << 32 | (uint64_t)i);
 }
 
+static void free_room(struct bpe_work *w)
+{
+    free(w->next);
+    free(w->prev);
+    free(w->heap);
+    w->next = w->prev = NULL;
+    w->heap = NULL;
+    w->room = 0;
+}
+
 static int work_reserve(struct bpe_work *w, int64_t n, struct err *err)
 {
     if (n <= w->room)
         return 0;
-    bpe_work_release(w);
+    free_room(w);
     w->next = mem_new(n, sizeof *w->next, err);
     w->prev = mem_new(n, sizeof *w->prev, err);
     /* Each merge takes one candidate out and puts at most two in. */
     w->heap = mem_new(2 * n, sizeof *w->heap, err);
     if (!w->next || !w->prev || !w->heap) {
-        bpe_work_release(w);
+        free_room(w);
         return -1;
     }
     w->room = n;
@@ -169,26 +179,35 @@ static int work_reserve(struct bpe_work *w, int64_t n, struct err *err)
 
 void bpe_work_release(struct bpe_work *w)
 {
-    free(w->next);
-    free(w->prev);
-    free(w->heap);
-    *w = (struct bpe_work){0};
+    free_room(w);
 }
 
-static void merge_long(const struct bpe *bpe, int32_t *symbol, int32_t *first, int64_t *n,
-                       struct bpe_work *w)
+/* So many of a word's bytes count as read. */
+static int look_out(struct bpe_work *w, int64_t bytes, struct err *err)
 {
-    int64_t kept = 0;
+    return w->lookout ? lookout_pass(w->lookout, w->at + bytes, err) : 0;
+}
+
+static int merge_long(const struct bpe *bpe, int32_t *symbol, int32_t *first, int64_t *n,
+                      struct bpe_work *w, struct err *err)
+{
+    int64_t kept = 0, pops = 0;
 
     for (int64_t i = 0; i < *n; i++) {
         w->prev[i] = (int32_t)i - 1;
         w->next[i] = i + 1 < *n ? (int32_t)i + 1 : NONE;
     }
     w->n_heap = 0;
-    for (int64_t i = 0; i < *n; i++)
+    for (int64_t i = 0; i < *n; i++) {
         propose(bpe, symbol, i, w);
+        if (look_out(w, i / 2, err))
+            return -1;
+    }
     while (w->n_heap > 0) {
         uint64_t x = heap_pop(w);
+        /* At most two are popped for each symbol. */
+        if (look_out(w, *n / 2 + ++pops / 4, err))
+            return -1;
         int64_t i = (int64_t)(x & 0xFFFFFFFF);
         int32_t right = symbol[i] == NONE ? NONE : w->next[i];
         const struct pair *p =
@@ -210,6 +229,7 @@ static void merge_long(const struct bpe *bpe, int32_t *symbol, int32_t *first, i
         first[kept++] = (int32_t)i;
     }
     *n = kept;
+    return 0;
 }
 
 int bpe_merge(const struct bpe *bpe, int32_t *symbol, int32_t *first, int64_t *n,
@@ -226,6 +246,5 @@ int bpe_merge(const struct bpe *bpe, int32_t *symbol, int32_t *first, int64_t *n
     }
     if (work_reserve(work, *n, err))
         return -1;
-    merge_long(bpe, symbol, first, n, work);
-    return 0;
+    return merge_long(bpe, symbol, first, n, work, err);
 }

@@ -21,8 +21,13 @@ void bpe_free(struct bpe *bpe);
  * for. */
 void bpe_add(struct bpe *bpe, int32_t left, int32_t right, int32_t rank, int32_t id);
 
+struct lookout; /* kind.h */
+
 /* What merging needs besides the word; grows, and is reused from word to word. */
 struct bpe_work {
+    struct lookout
+        *lookout; /* of a long word too: asked while it is merged; NULL: none */
+    int64_t at;   /* bytes before the word, for it */
     int32_t *next, *prev;
     uint64_t *heap;
     int64_t room, n_heap;

@@ -281,6 +281,7 @@ static int push_word(struct reader *r, const char *text, int64_t begin, int64_t 
                 r->err, ERR_INPUT, "byte 0x%02x at %lld is in no token of the vocabulary",
                 (unsigned)(unsigned char)text[begin + i], (long long)(begin + i));
     }
+    r->work.at = begin;
     if (bpe_merge(tok->pairs, r->symbol, r->first, &n, &r->work, r->err) ||
         tokens_reserve(r->out, n, r->err))
         return -1;
@@ -294,7 +295,8 @@ static int push_words(struct reader *r, const char *text, int64_t begin, int64_t
 {
     while (begin < end) {
         int64_t k = word_length(r->tok, text + begin, end - begin);
-        if (push_word(r, text, begin, begin + k))
+        if (push_word(r, text, begin, begin + k) ||
+            lookout_pass(r->work.lookout, begin + k, r->err))
             return -1;
         begin += k;
     }
@@ -347,9 +349,12 @@ static const struct added *added_at(const struct byte_bpe *tok, const char *text
 }
 
 static int encode(const struct tokenizer *base, const char *text, int64_t len,
-                  struct tokens *out, struct err *err)
+                  struct tokens *out, struct lookout *lookout, struct err *err)
 {
-    struct reader r = {.tok = (const struct byte_bpe *)base, .out = out, .err = err};
+    struct reader r = {.tok = (const struct byte_bpe *)base,
+                       .out = out,
+                       .work = {.lookout = lookout},
+                       .err = err};
     int64_t begin = 0;
     int rc = -1;
 

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "kind.h"
 #include "pack.h"
 #include "retort/rng.h"
 
@@ -24,7 +25,18 @@ struct encoder {
     int64_t joined_capacity;
     const struct example *ex;
     int64_t i; /* its index */
+    struct encode_watch watch;
+    struct lookout lookout; /* over all texts */
+    int64_t bytes;          /* read so far */
 };
+
+static bool tell_examples(void *ctx, int64_t done)
+{
+    const struct encoder *e = ctx;
+
+    (void)done;
+    return e->how->progress(e->how->progress_ctx, e->i, e->data->n);
+}
 
 /* Part of a text's tokens. */
 struct piece {
@@ -81,8 +93,13 @@ static int encode_text(struct encoder *e, struct tokens *out, const char *text,
 {
     if (!text)
         return err_set(err, ERR_INPUT, "example %s: has no %s", example_name(e), what);
+    int64_t len = (int64_t)strlen(text);
     tokens_clear(out);
-    return tokenizer_encode(e->tok, text, (int64_t)strlen(text), out, err);
+    e->bytes += len;
+    return tokenizer_encode_watched(e->tok, text, len, out, e->lookout.watch, err) ||
+                   lookout_pass(&e->lookout, e->bytes, err)
+               ? -1
+               : 0;
 }
 
 /* The reference's "longest first": both end as long as each other where
@@ -364,6 +381,8 @@ int dataset_encode_as(struct dataset **out, const struct task *task, struct exam
         examples_free(raw);
         return -1;
     }
+    e.watch = (struct encode_watch){tell_examples, &e};
+    e.lookout.watch = how->progress ? &e.watch : NULL;
     data->task = task;
     data->raw = raw;
     data->n = raw->n;

@@ -11,10 +11,18 @@
 #include "retort/tokenizer.h"
 #include "retort/utf8.h"
 
+/* A struct encode_watch, and what it was told last. */
+struct lookout {
+    const struct encode_watch *watch; /* NULL: nobody waits */
+    int64_t told;
+};
+/* To be called often, `done` bytes of the text being behind us: 0, or -1 to stop. */
+int lookout_pass(struct lookout *l, int64_t done, struct err *err);
+
 struct tokenizer_kind {
     const char *name;
     int (*encode)(const struct tokenizer *tok, const char *text, int64_t len,
-                  struct tokens *out, struct err *err);
+                  struct tokens *out, struct lookout *lookout, struct err *err);
     /* Appends the bytes of a token; `first`: it begins the text. */
     void (*decode)(const struct tokenizer *tok, int64_t id, bool first,
                    struct strbuf *out);

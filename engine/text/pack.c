@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "retort/utf8.h"
+#include "kind.h"
 
 struct stream {
     int32_t *id;
@@ -26,7 +26,10 @@ struct packer {
     const struct encoding *how;
     int32_t begin; /* beginning token, -1: none */
     struct stream stream;
-    struct tokens tokens; /* of a document */
+    struct tokens tokens;                /* of a document */
+    int64_t bytes_read, bytes;           /* of the documents before it, of all */
+    struct encode_watch within, between; /* documents, if anyone wants to know */
+    struct lookout lookout;
     int64_t capacity;     /* of data->seq */
     const int32_t *types; /* zeros */
 };
@@ -94,6 +97,20 @@ static int64_t count_words(const char *text, int64_t len, int64_t from, int64_t 
     return n;
 }
 
+static bool tell_within(void *ctx, int64_t done)
+{
+    const struct packer *p = ctx;
+
+    return p->how->progress(p->how->progress_ctx, p->bytes_read + done, p->bytes);
+}
+
+static bool tell_between(void *ctx, int64_t done)
+{
+    const struct packer *p = ctx;
+
+    return p->how->progress(p->how->progress_ctx, done, p->bytes);
+}
+
 /* Each token has the bytes from its beginning to that of the next; the first those before
  * it too. */
 static int put_document(struct packer *p, const char *text, struct err *err)
@@ -103,7 +120,8 @@ static int put_document(struct packer *p, const char *text, struct err *err)
     bool in_word = false;
 
     tokens_clear(&p->tokens);
-    if (tokenizer_encode(p->tok, text, len, &p->tokens, err) ||
+    if (tokenizer_encode_watched(p->tok, text, len, &p->tokens,
+                                 p->how->progress ? &p->within : NULL, err) ||
         reserve(&p->stream, t->n + 2, err))
         return -1;
     if (p->begin >= 0)
@@ -114,7 +132,8 @@ static int put_document(struct packer *p, const char *text, struct err *err)
         put(&p->stream, t->id[k], to - at, count_words(text, len, at, to, &in_word));
         at = to;
     }
-    return 0;
+    p->bytes_read += len;
+    return lookout_pass(&p->lookout, p->bytes_read, err);
 }
 
 /* ---- contexts ---- */
@@ -230,11 +249,17 @@ static int fill_stream(struct packer *p, int64_t *begin, struct err *err)
 {
     struct examples *raw = p->data->raw;
 
+    p->within = (struct encode_watch){tell_within, p};
+    p->between = (struct encode_watch){tell_between, p};
+    p->lookout.watch = p->how->progress ? &p->between : NULL;
     for (int64_t i = 0; i < raw->n; i++) {
-        begin[i] = p->stream.n;
         if (!raw->v[i].a)
             return err_set(err, ERR_INPUT, "document %s has no text",
                            raw->v[i].id ? raw->v[i].id : "without id");
+        p->bytes += (int64_t)strlen(raw->v[i].a);
+    }
+    for (int64_t i = 0; i < raw->n; i++) {
+        begin[i] = p->stream.n;
         if (put_document(p, raw->v[i].a, err))
             return -1;
     }

@@ -298,6 +298,7 @@ static int flush(struct reader *r, int64_t end)
     if (n == 0)
         return 0;
     r->begin[n] = end;
+    r->work.at = r->begin[0];
     if (bpe_merge(r->tok->pairs, r->symbol, r->first, &n, &r->work, r->err) ||
         tokens_reserve(r->out, n, r->err))
         return -1;
@@ -318,10 +319,11 @@ static int flush(struct reader *r, int64_t end)
 }
 
 static int encode(const struct tokenizer *base, const char *text, int64_t len,
-                  struct tokens *out, struct err *err)
+                  struct tokens *out, struct lookout *lookout, struct err *err)
 {
     const struct sentencepiece *tok = (const struct sentencepiece *)base;
-    struct reader r = {.tok = tok, .out = out, .text = text, .err = err};
+    struct reader r = {
+        .tok = tok, .out = out, .work = {.lookout = lookout}, .text = text, .err = err};
     bool after_space = true;
     int rc = -1;
 
@@ -332,7 +334,8 @@ static int encode(const struct tokenizer *base, const char *text, int64_t len,
         int64_t k = utf8_read(text + i, len - i, &cp);
         bool broken = cp == 0xFFFD && !utf8_length(text + i, len - i);
         bool space = cp == ' ' || cp == SPACE;
-        if (tok->cut && space && !after_space && flush(&r, i))
+        if (tok->cut && space && !after_space &&
+            (flush(&r, i) || lookout_pass(lookout, i, err)))
             goto done;
         if (reader_push(&r, broken ? NO_SYMBOL : tok->symbol[space ? SPACE : cp], i))
             goto done;

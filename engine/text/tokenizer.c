@@ -14,6 +14,7 @@
 enum {
     FILE_MAX = 1 << 28,  /* bytes of a tokenizer's file */
     NAMES_MAX = 1 << 24, /* tokens */
+    LOOKOUT_BYTES = 1 << 20,
 };
 
 /* ---- tokens ---- */
@@ -127,16 +128,34 @@ bool tokenizer_lower_case(const struct tokenizer *tok)
 
 /* ---- encoding, decoding ---- */
 
-int tokenizer_encode(const struct tokenizer *tok, const char *text, int64_t len,
-                     struct tokens *out, struct err *err)
+int lookout_pass(struct lookout *l, int64_t done, struct err *err)
 {
+    if (!l->watch || done - l->told < LOOKOUT_BYTES)
+        return 0;
+    l->told = done;
+    if (l->watch->go_on(l->watch->ctx, done))
+        return 0;
+    return err_set(err, ERR_STOPPED, "stopped; run again to go on");
+}
+
+int tokenizer_encode_watched(const struct tokenizer *tok, const char *text, int64_t len,
+                             struct tokens *out, const struct encode_watch *watch,
+                             struct err *err)
+{
+    struct lookout lookout = {watch, 0};
     int64_t before = out->n;
 
-    if (tok->kind->encode(tok, text, len, out, err)) {
+    if (tok->kind->encode(tok, text, len, out, &lookout, err)) {
         out->n = before;
         return -1;
     }
     return 0;
+}
+
+int tokenizer_encode(const struct tokenizer *tok, const char *text, int64_t len,
+                     struct tokens *out, struct err *err)
+{
+    return tokenizer_encode_watched(tok, text, len, out, NULL, err);
 }
 
 void tokenizer_decode(const struct tokenizer *tok, const int32_t *id, int64_t n,

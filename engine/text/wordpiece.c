@@ -457,7 +457,7 @@ static bool ascii_space(char c)
 }
 
 static int encode(const struct tokenizer *base, const char *text, int64_t len,
-                  struct tokens *out, struct err *err)
+                  struct tokens *out, struct lookout *lookout, struct err *err)
 {
     const struct wordpiece *tok = (const struct wordpiece *)base;
     int64_t begin = 0;
@@ -470,7 +470,8 @@ static int encode(const struct tokenizer *base, const char *text, int64_t len,
             i++;
             continue;
         }
-        if (begin < i && push_chunk(tok, text, begin, i, out, err))
+        if (lookout_pass(lookout, i, err) ||
+            (begin < i && push_chunk(tok, text, begin, i, out, err)))
             return -1;
         if (k > 0) {
             if (tokens_reserve(out, 1, err))

@@ -177,6 +177,15 @@ struct dataset *stage_data(struct stage *st, const struct model *model, const ch
     return stage_encode(st, model, split, &how);
 }
 
+static bool tell_reading(void *ctx, int64_t done, int64_t total)
+{
+    struct stage *st = ctx;
+
+    stage_progress(st, done, total, "reading, %lld %%",
+                   (long long)(100 * done / (total > 0 ? total : 1)));
+    return !stage_failed(st);
+}
+
 struct dataset *stage_encode(struct stage *st, const struct model *model,
                              const char *split, const struct encoding *wanted)
 {
@@ -196,6 +205,8 @@ struct dataset *stage_encode(struct stage *st, const struct model *model,
     if (split_parse(&part, split, &st->err))
         return NULL;
     how.causal = model->cfg.arch != HF_BERT;
+    how.progress = tell_reading;
+    how.progress_ctx = st;
     if (how.max_len > model->cfg.positions)
         how.max_len = model->cfg.positions;
     if (how.stride > how.max_len / 2) /* windows must get on */

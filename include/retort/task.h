@@ -285,6 +285,10 @@ struct encoding {
     int begin;  /* enum begin: of beginning tokens */
     bool apart; /* TASK_LM: windows end with their document, each is told from its own
                    beginning token, which is no target */
+    /* If set: told every megabyte or so how much is read, in bytes of all texts (TASK_LM)
+     * or in examples; false stops reading (ERR_STOPPED). */
+    bool (*progress)(void *ctx, int64_t done, int64_t total);
+    void *progress_ctx;
 };
 int dataset_encode_as(struct dataset **out, const struct task *task, struct examples *raw,
                       const char *split, const struct tokenizer *tok,

@@ -81,6 +81,16 @@ void tokenizer_free(struct tokenizer *tok); /* NULL is fine */
  * SentencePiece, as there. Thread-safe. */
 int tokenizer_encode(const struct tokenizer *tok, const char *text, int64_t len,
                      struct tokens *out, struct err *err);
+/* Somebody who waits for a long text: asked at every megabyte or so, in words of any
+ * length, how many bytes are behind us. If `go_on` returns false reading stops, as
+ * ERR_STOPPED. */
+struct encode_watch {
+    bool (*go_on)(void *ctx, int64_t done);
+    void *ctx;
+};
+int tokenizer_encode_watched(const struct tokenizer *tok, const char *text, int64_t len,
+                             struct tokens *out, const struct encode_watch *watch,
+                             struct err *err);
 /* Appends the text of tokens (bytes: it need not be UTF-8). Control tokens (<s>) give
  * nothing; ids out of range nothing. WordPiece gives its words with single spaces. */
 void tokenizer_decode(const struct tokenizer *tok, const int32_t *id, int64_t n,

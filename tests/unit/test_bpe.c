@@ -155,6 +155,48 @@ static void a_word_of_a_million_bytes_ends_quickly(void **state)
     free(text);
 }
 
+/* Counts what it is told, and stops after `most`. */
+struct patience {
+    int64_t told, last, most;
+};
+
+static bool be_patient(void *ctx, int64_t done)
+{
+    struct patience *p = ctx;
+
+    assert_true(done > p->last);
+    p->last = done;
+    return ++p->told < p->most;
+}
+
+static void reading_stops_inside_a_long_word(void **state)
+{
+    enum { LEN = 3 << 20 };
+    struct err err = ERR_INIT;
+    char *text = malloc(LEN);
+
+    (void)state;
+    for (int i = 0; i < LEN; i++)
+        text[i] = "aab"[i % 3];
+    for (int kind = 0; kind < 3; kind++) {
+        struct tokenizer *tok = fixture(kind);
+        struct patience all = {.most = 100}, none = {.most = 1};
+        struct encode_watch watch = {be_patient, &all};
+        struct tokens out = {0};
+        assert_ok(tokenizer_encode_watched(tok, text, LEN, &out, &watch, &err), &err);
+        assert_true(all.told >= 2 && all.last <= LEN && out.n > 0);
+        watch.ctx = &none;
+        out.n = 1;
+        assert_fails(tokenizer_encode_watched(tok, text, LEN, &out, &watch, &err), &err,
+                     ERR_STOPPED, "stopped");
+        assert_int_equal(none.told, 1);
+        assert_int_equal(out.n, 1);
+        tokens_release(&out);
+        tokenizer_free(tok);
+    }
+    free(text);
+}
+
 static void names_and_files(void **state)
 {
     (void)state;
@@ -410,6 +452,7 @@ int main(void)
         cmocka_unit_test(hard_texts_equal_the_reference),
         cmocka_unit_test(decoding_gives_back_the_bytes),
         cmocka_unit_test(a_word_of_a_million_bytes_ends_quickly),
+        cmocka_unit_test(reading_stops_inside_a_long_word),
         cmocka_unit_test(names_and_files),
         cmocka_unit_test(broken_files_are_refused),
         cmocka_unit_test(a_byte_without_token_is_told),

@@ -183,6 +183,43 @@ static void an_encoder_reads_packed_documents_with_hidden_words(void **state)
     dataset_free(d);
 }
 
+static bool count_and_stop(void *ctx, int64_t done, int64_t total)
+{
+    int64_t *left = ctx;
+
+    assert_true(done > 0 && done <= total);
+    return --*left > 0;
+}
+
+static void reading_many_documents_is_told_and_can_be_stopped(void **state)
+{
+    enum { N = 300, BYTES = 1 << 13 };
+    struct err err = ERR_INIT;
+    const char *text[N];
+    char *one = malloc(BYTES + 1);
+    int64_t left = 1000;
+    struct encoding how = {.max_len = LEN,
+                           .causal = true,
+                           .progress = count_and_stop,
+                           .progress_ctx = &left};
+    struct dataset *d;
+
+    (void)state;
+    for (int i = 0; i < BYTES; i++)
+        one[i] = i % 2 ? ' ' : 'a';
+    one[BYTES] = '\0';
+    for (int i = 0; i < N; i++)
+        text[i] = one;
+    d = encode(text, N, &how, &err);
+    assert_non_null(d);
+    assert_int_equal(left, 998); /* 2.3 MB */
+    dataset_free(d);
+    left = 1;
+    assert_null(encode(text, N, &how, &err));
+    assert_int_equal(err.code, ERR_STOPPED);
+    free(one);
+}
+
 static void a_slice_takes_contexts(void **state)
 {
     struct err err = ERR_INIT;
@@ -220,6 +257,7 @@ int main(void)
         cmocka_unit_test(
             documents_apart_end_their_windows_and_are_told_from_their_beginning),
         cmocka_unit_test(an_encoder_reads_packed_documents_with_hidden_words),
+        cmocka_unit_test(reading_many_documents_is_told_and_can_be_stopped),
         cmocka_unit_test(a_slice_takes_contexts),
         cmocka_unit_test(a_text_without_anything_to_tell_is_refused),
     };
