@@ -51,7 +51,8 @@ static void read_sizes(struct reader *r, const struct words *w)
         json_error(r->doc, json_get(r->root, "num_key_value_heads"), r->diags,
                    "%lld heads do not divide among %lld of keys and values",
                    (long long)cfg->heads, (long long)cfg->kv_heads);
-    if (gpt && (cfg->kv_heads != cfg->heads || cfg->head_dim * cfg->heads != cfg->width))
+    if (diags_count(r->diags) == 0 && gpt &&
+        (cfg->kv_heads != cfg->heads || cfg->head_dim * cfg->heads != cfg->width))
         json_error(r->doc, r->root, r->diags,
                    "%s has no grouped keys and no other head_dim",
                    hf_arch_names[cfg->arch]);

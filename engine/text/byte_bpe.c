@@ -125,23 +125,28 @@ static int read_tokens(struct byte_bpe *tok, const struct bpe_file *f,
     return 0;
 }
 
-/* The pair `left` `right`; a vocabulary that was cut lacks the later ones, which then do
- * not merge. */
+/* The pair `left` `right`. Both and what they become are tokens, as the reference wants
+ * it. */
 static int add_merge(struct byte_bpe *tok, const char *left, const char *right,
                      int64_t rank, struct err *err)
 {
     char *both = mem_printf(err, "%s%s", left, right);
-    int32_t a, b, id;
+    const char *name[3] = {left, right, both};
+    int32_t id[3];
+    int rc = both ? 0 : -1;
 
-    if (!both)
-        return -1;
-    a = tokenizer_id(&tok->base, left);
-    b = tokenizer_id(&tok->base, right);
-    id = tokenizer_id(&tok->base, both);
+    for (int i = 0; i < 3 && rc == 0; i++) {
+        id[i] = tokenizer_id(&tok->base, name[i]);
+        if (id[i] < 0)
+            rc = err_set(err, ERR_INPUT,
+                         "\"%s %s\" cannot be merged: \"%s\" is no token of the "
+                         "vocabulary",
+                         left, right, name[i]);
+    }
+    if (rc == 0)
+        bpe_add(tok->pairs, id[0], id[1], (int32_t)rank, id[2]);
     free(both);
-    if (a >= 0 && b >= 0 && id >= 0)
-        bpe_add(tok->pairs, a, b, (int32_t)rank, id);
-    return 0;
+    return rc;
 }
 
 /* "left right" on a line of its own; the first line may be "#version: ...". */
@@ -163,18 +168,21 @@ static int read_merges(struct byte_bpe *tok, const struct tokenizer_file *file,
         char *end = memchr(p, '\n', (size_t)(text + file->len - p));
         end = end ? end : text + file->len;
         *end = '\0';
-        if (end > p && end[-1] == '\r')
-            end[-1] = '\0';
+        int64_t n = end - p - (end > p && end[-1] == '\r');
+        p[n] = '\0';
         char *gap = strchr(p, ' ');
         bool version = line == 1 && !strncmp(p, "#version", strlen("#version"));
-        if (*p && !version) {
-            if (!gap || gap == p || !gap[1] || strchr(gap + 1, ' '))
+        if (n > 0 && !version) {
+            if (!gap || gap == p || !gap[1] || strchr(gap + 1, ' ') ||
+                (int64_t)strlen(p) != n) /* a NUL in it */
                 return err_set(err, ERR_INPUT,
                                "%s:%lld: not two tokens with a space between them",
                                file_place(file), (long long)line);
             *gap = '\0';
-            if (add_merge(tok, p, gap + 1, rank++, err))
+            if (add_merge(tok, p, gap + 1, rank++, err)) {
+                err_prefix(err, "%s:%lld", file_place(file), (long long)line);
                 return -1;
+            }
         }
         p = end + 1;
     }
@@ -465,8 +473,10 @@ int byte_bpe_from_json(struct tokenizer **out, const struct tokenizer_file *file
         read_tokens(tok, &f, file, err) || bpe_new(&tok->pairs, f.n_merges, err))
         goto fail;
     for (int64_t i = 0; i < f.n_merges; i++)
-        if (add_merge(tok, f.merge[i].left, f.merge[i].right, i, err))
+        if (add_merge(tok, f.merge[i].left, f.merge[i].right, i, err)) {
+            err_prefix(err, "%s: merge %lld", file_place(file), (long long)i + 1);
             goto fail;
+        }
     tok->digits = f.digits;
     tok->base.special.bos = tok->base.special.eos =
         tokenizer_id(&tok->base, "<|endoftext|>");

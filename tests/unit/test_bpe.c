@@ -268,6 +268,9 @@ static void broken_files_are_refused(void **state)
     refused_json("{\"model\": {\"type\": \"BPE\", \"vocab\": {\"a\": 0}, \"merges\": "
                  "[\"a\"]}, " CUT "}",
                  "a merge is two tokens");
+    refused_json("{\"model\": {\"type\": \"BPE\", \"vocab\": {\"a\": 0, \"aa\": 1}, "
+                 "\"merges\": [\"a a\", [\"aa\", \"b\"]]}, " CUT "}",
+                 "tokenizer.json: merge 2: \"aa b\" cannot be merged: \"b\" is no token");
     refused_json(
         "{\"model\": {\"type\": \"BPE\", \"vocab\": {\"a\": 0}, \"merges\": []}, "
         "\"added_tokens\": [{\"id\": 0, \"content\": \"b\"}], " CUT "}",
@@ -316,6 +319,14 @@ static void a_byte_without_token_is_told(void **state)
     file[1].len = 7;
     assert_fails(tokenizer_new(&tok, file, 2, true, &err), &err, ERR_INPUT,
                  "merges.txt:2: not two tokens");
+    file[1].text = "a b\n\0 a\n";
+    file[1].len = 8;
+    assert_fails(tokenizer_new(&tok, file, 2, true, &err), &err, ERR_INPUT,
+                 "merges.txt:2: not two tokens");
+    file[1].text = "a b\nab a\n";
+    file[1].len = 9;
+    assert_fails(tokenizer_new(&tok, file, 2, true, &err), &err, ERR_INPUT,
+                 "merges.txt:2: \"ab a\" cannot be merged: \"aba\" is no token");
 }
 
 /* ---- real tokenizers, whole files ---- */
