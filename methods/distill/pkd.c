@@ -98,17 +98,16 @@ static int after_step(void *ctx, struct model *model, int64_t step, int64_t tota
                       struct err *err)
 {
     struct student *s = ctx;
-    double weight[TERMS] = {s->d.weight_hard, s->d.weight_soft,
-                            s->d.n_pairs > 0 ? s->d.weight_states : 0};
 
     (void)model;
     (void)total;
     (void)err;
     for (int i = 0; i < TERMS; i++)
-        if (weight[i] != 0)
-            stage_metric(s->st,
-                         arena_printf(s->st->arena, "train/loss_%s", term_names[i]),
-                         step - 1, s->sum[i] / (double)s->examples);
+        if (s->d.weight[i] != 0)
+            stage_metric(
+                s->st,
+                arena_printf(s->st->arena, "train/loss_%s", term_name((enum term)i)),
+                step - 1, s->sum[i] / (double)s->examples);
     memset(s->sum, 0, sizeof s->sum);
     s->examples = 0;
     return 0;
@@ -151,14 +150,13 @@ static int begin(struct student *s, const struct model *m, const struct dataset 
     const struct options *o = st->options;
     const struct train_options *t = &o->train;
 
-    s->d = (struct distiller){.weight_hard = 1 - o->alpha,
-                              .weight_soft = o->alpha,
-                              .weight_states = o->beta,
-                              .temperature = o->temperature,
-                              .scaling = (enum scaling)o->scaling,
-                              .normalize = o->normalize,
-                              .states = (enum states)o->states,
-                              .tap = s->tap};
+    s->d =
+        (struct distiller){.weight = {[TERM_HARD] = 1 - o->alpha, [TERM_SOFT] = o->alpha},
+                           .temperature = o->temperature,
+                           .scaling = (enum scaling)o->scaling,
+                           .normalize = o->normalize,
+                           .states = (enum states)o->states,
+                           .tap = s->tap};
     if (o->alpha == 0 && (o->beta == 0 || o->states == STATES_NONE))
         return stage_done(st);
     if (o->alpha > 0 && m->head != HEAD_CLASSES && m->head != HEAD_CHOICE &&
@@ -173,6 +171,7 @@ static int begin(struct student *s, const struct model *m, const struct dataset 
     s->d.n_pairs = choose_pairs(st, block, teacher_depth(s->teacher), m->cfg.layers);
     if (stage_failed(st))
         return -1;
+    s->d.weight[TERM_STATES] = s->d.n_pairs > 0 ? o->beta : 0;
     return teacher_want(s->teacher,
                         &(struct teacher_need){s->d.states, block, s->d.n_pairs});
 }

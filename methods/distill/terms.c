@@ -24,19 +24,9 @@ struct scene {
     const struct teacher_says *says;
 };
 
-static double hard_weight(const struct distiller *d)
-{
-    return d->weight_hard;
-}
-
 static struct tensor *hard(const struct scene *s)
 {
     return model_loss(s->p, s->out, NULL);
-}
-
-static double soft_weight(const struct distiller *d)
-{
-    return d->weight_soft;
 }
 
 /* p = softmax(logits / T) (rows, c) and the sum of p log p, in double. */
@@ -125,11 +115,6 @@ static struct tensor *soft(const struct scene *s)
     return scale(t, cross, s->d->scaling == SCALING_CODE ? factor / (double)c : factor);
 }
 
-static double states_weight(const struct distiller *d)
-{
-    return d->n_pairs > 0 ? d->weight_states : 0;
-}
-
 /* || a - b ||^2 summed over rows of one pair of blocks. */
 static struct tensor *distance(const struct scene *s, struct tensor *mine,
                                const float *theirs)
@@ -171,15 +156,19 @@ static struct tensor *states(const struct scene *s)
 }
 
 /* The table: a new term is one row. */
-static const struct term {
-    double (*weight)(const struct distiller *d);
+static const struct {
+    const char *name;
     struct tensor *(*loss)(const struct scene *s);
 } terms[TERMS] = {
-    {hard_weight, hard},
-    {soft_weight, soft},
-    {states_weight, states},
+    [TERM_HARD] = {"hard", hard},
+    [TERM_SOFT] = {"soft", soft},
+    [TERM_STATES] = {"states", states},
 };
-const char *const term_names[TERMS] = {"hard", "soft", "states"};
+
+const char *term_name(enum term term)
+{
+    return terms[term].name;
+}
 
 struct tensor *terms_loss(const struct distiller *d, struct pass *p,
                           const struct output *out, const struct teacher_says *says,
@@ -189,7 +178,7 @@ struct tensor *terms_loss(const struct distiller *d, struct pass *p,
     struct tensor *sum = NULL;
 
     for (int i = 0; i < TERMS; i++) {
-        double weight = terms[i].weight(d);
+        double weight = d->weight[i];
         struct tensor *loss;
         value[i] = 0;
         if (weight == 0)

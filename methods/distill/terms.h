@@ -44,8 +44,19 @@ extern const char *const layer_maps[];
  */
 int64_t layer_map(int64_t *out, enum layer_map map, int64_t depth, int64_t n);
 
+/* A term is a line here, a row of the table in terms.c, and what sets its weight. */
+enum term {
+    TERM_HARD,   /* -log softmax(z_s)[y], mean over examples */
+    TERM_SOFT,   /* KL(p || q) = sum_c p (log p - log q), p = softmax(z_t / T), q =
+                  * softmax(z_s / T) */
+    TERM_STATES, /* || h_s / ||h_s|| - h_t / ||h_t|| ||^2 (or without the lengths), over
+                  * rows and pairs of blocks */
+    TERMS
+};
+const char *term_name(enum term term); /* "soft" */
+
 struct distiller {
-    double weight_hard, weight_soft, weight_states;
+    double weight[TERMS]; /* 0: the term is left out */
     double temperature;
     enum scaling scaling;
     bool normalize; /* states to unit length first */
@@ -54,18 +65,8 @@ struct distiller {
     struct tensor **tap; /* (blocks + 1) the student's states */
 };
 
-#define TERMS 3
-extern const char *const term_names[TERMS];
-
-/*
- * Sum of the terms for a micro-batch; value[i]: each term by itself, 0 where it is left
- * out.
- *
- *     hard     -log softmax(z_s)[y], mean over examples
- *     soft     p = softmax(z_t / T), q = softmax(z_s / T): KL(p || q) = sum_c p (log p -
- * log q) states   || h_s / ||h_s|| - h_t / ||h_t|| ||^2 (or without the lengths), over
- * rows and pairs of blocks
- */
+/* Weighted sum of the terms for a micro-batch; value[i]: each term by itself, 0 where it
+ * is left out. */
 struct tensor *terms_loss(const struct distiller *d, struct pass *p,
                           const struct output *out, const struct teacher_says *says,
                           double value[TERMS]);

@@ -431,8 +431,7 @@ static int begin_distilling(struct pruner *p, const struct dataset *data)
                           "soft labels need classes, choices or next tokens; use alpha 0 "
                           "here");
     p->distiller = (struct distiller){
-        .weight_hard = 1 - o->alpha,
-        .weight_soft = o->alpha,
+        .weight = {[TERM_HARD] = 1 - o->alpha, [TERM_SOFT] = o->alpha},
         .temperature = o->temperature,
         .scaling = o->scaling == SCALE_BATCH ? SCALING_BATCH : SCALING_HINTON};
     p->teacher = teacher_open(p->st, data, o->split, t->max_len, t->doc_stride,

@@ -52,13 +52,12 @@ static void check_case(struct given *g, FILE *f)
     struct tensor *tap[K + 1] = {NULL};
     const float *states[K] = {g->theirs[0], g->theirs[1]};
     double alpha = read_one(f), beta = read_one(f), value[TERMS];
-    struct distiller d = {.weight_hard = 1 - alpha,
-                          .weight_soft = alpha,
-                          .weight_states = beta,
-                          .temperature = read_one(f),
-                          .states = STATES_CLS,
-                          .n_pairs = K,
-                          .tap = tap};
+    struct distiller d = {
+        .weight = {[TERM_HARD] = 1 - alpha, [TERM_SOFT] = alpha, [TERM_STATES] = beta},
+        .temperature = read_one(f),
+        .states = STATES_CLS,
+        .n_pairs = K,
+        .tap = tap};
     struct batch batch = {.n_seq = B, .n_examples = B, .label = g->labels};
     struct model model = {.head = HEAD_CLASSES};
     struct pass pass = {.tape = g->tape, .model = &model, .batch = &batch};

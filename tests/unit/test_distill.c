@@ -73,7 +73,7 @@ static void pkd_10_1_equal_states_cost_nothing_and_lengths_do_not_count(void **s
     struct bench b;
     double want = 0;
     bench_begin(&b);
-    b.d.weight_states = 1;
+    b.d.weight[TERM_STATES] = 1;
     b.d.normalize = true;
     for (int r = 0; r < B; r++) {
         double ab = 0, aa = 0, bb = 0;
@@ -100,7 +100,7 @@ static void pkd_10_2_the_gradient_of_states_is_orthogonal_to_them(void **state)
     (void)state;
     struct bench b;
     bench_begin(&b);
-    b.d.weight_states = 100;
+    b.d.weight[TERM_STATES] = 100;
     b.d.normalize = true;
     bench_loss(&b);
     const double *g = tape_grad(b.tape, b.tap[1]);
@@ -120,7 +120,7 @@ static void pkd_10_6_the_gradient_of_soft_labels(void **state)
     (void)state;
     struct bench b;
     bench_begin(&b);
-    b.d.weight_soft = 1;
+    b.d.weight[TERM_SOFT] = 1;
     bench_loss(&b);
     const double *g = tape_grad(b.tape, b.z);
     for (int r = 0; r < B; r++) {
@@ -147,7 +147,7 @@ static void scalings(void **state)
     struct bench b;
     double kl, entropy = 0;
     bench_begin(&b);
-    b.d.weight_soft = 1;
+    b.d.weight[TERM_SOFT] = 1;
     b.d.scaling = SCALING_HINTON;
     kl = bench_loss(&b) / 16 * B;
     b.d.scaling = SCALING_CODE;
@@ -162,8 +162,8 @@ static void scalings(void **state)
     }
     b.d.scaling = SCALING_PUBLISHED;
     assert_true(fabs(bench_loss(&b) - kl - entropy) < 1e-6);
-    b.d.weight_soft = 0;
-    b.d.weight_states = 1;
+    b.d.weight[TERM_SOFT] = 0;
+    b.d.weight[TERM_STATES] = 1;
     double sum = bench_loss(&b);
     b.d.scaling = SCALING_CODE;
     assert_true(fabs(bench_loss(&b) - sum / (B * D)) < 1e-12);
