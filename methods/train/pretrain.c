@@ -8,6 +8,7 @@
 #include "retort/method.h"
 #include "retort/train.h"
 
+#include <math.h>
 #include <string.h>
 
 struct options {
@@ -16,7 +17,7 @@ struct options {
     int arch;
     int64_t layers, width, heads, kv_heads, ffn, positions, vocab, window;
     double range;
-    bool tied;
+    bool tied, scaled_residual;
 };
 
 static const char *const archs[] = {"bert", "gpt2", "gpt_neo", "llama", NULL};
@@ -35,9 +36,12 @@ static const struct option options[] = {
     {"window", OPT_INT, "256", 1, 65536, NULL, "tokens", "gpt_neo: how far each second block looks back", offsetof(struct options, window)},
     {"vocab", OPT_INT, "0", 0, 1 << 24, NULL, "tokens", "cut the vocabulary to its first so many less one, and <|endoftext|>; 0: all", offsetof(struct options, vocab)},
     {"tied", OPT_BOOL, "true", 0, 0, NULL, NULL, "llama: the logits' weights are the embeddings", offsetof(struct options, tied)},
+    {"scaled_residual", OPT_BOOL, "false", 0, 0, NULL, NULL, "weights that write to the residual stream are drawn smaller by sqrt(2 layers), as GPT-2's", offsetof(struct options, scaled_residual)},
     {"range", OPT_REAL, "0.02", 0, 100, NULL, NULL, "standard deviation of the drawn weights", offsetof(struct options, range)},
     OPTION_END,
 };
+
+static const char *const later[] = {"scaled_residual", NULL};
 
 static const struct input inputs[] = {
     {"task", KIND_TASK, true, false, "texts to learn from"},
@@ -84,6 +88,23 @@ static void shape_of_options(struct hf_config *cfg, const struct options *o)
         cfg->heads_kept[l] = cfg->heads;
         cfg->ffn_kept[l] = cfg->ffn;
         cfg->local[l] = o->arch == HF_GPT_NEO && l % 2 == 1;
+    }
+}
+
+/* As GPT-2 begins (Radford et al. 2019, section 2.3): each of the 2 L maps that add to
+ * the residual stream by 1 / sqrt(2 L). */
+static void scale_residual(struct model *m)
+{
+    double factor = 1 / sqrt(2 * (double)m->cfg.layers);
+
+    for (int64_t l = 0; l < m->cfg.layers; l++) {
+        struct param *out[2] = {m->block[l].attn_out.weight, m->block[l].ffn_out.weight};
+        for (int i = 0; i < 2; i++) {
+            float *w = tensor_f32(&out[i]->value);
+            for (int64_t k = 0; k < shape_count(out[i]->value.shape); k++)
+                w[k] = (float)((double)w[k] * factor);
+            param_touch(out[i]);
+        }
     }
 }
 
@@ -165,6 +186,8 @@ static int draw_model(struct model **out, struct stage *st)
         return -1;
     }
     (*out)->tok = tok;
+    if (((const struct options *)st->options)->scaled_residual)
+        scale_residual(*out);
     return 0;
 }
 
@@ -197,5 +220,6 @@ const struct method method_pretrain = {
     .records = RECORDS_TRAINING,
     .uses_seed = true,
     .check = check,
+    .later = later,
     .run = run,
 };

@@ -152,6 +152,42 @@ static void every_bag_belongs_to_both_answers(void **state)
     examples_free(ex);
 }
 
+/* The n-th word from the end of a tale, counted from 1 (the point). */
+static const char *from_end(const char *text, int n, size_t *len)
+{
+    const char *p = text + strlen(text);
+
+    for (; n > 0; n--) {
+        p -= p > text && p[-1] == ' ';
+        while (p > text && p[-1] != ' ')
+            p--;
+    }
+    *len = strcspn(p, " ");
+    return p;
+}
+
+static void tales_end_with_what_they_began_with(void **state)
+{
+    (void)state;
+    const struct task *task = task_find("synth/tales");
+    struct examples *ex = examples_of(task, "dev");
+    double bag[WORDS] = {0};
+
+    for (int64_t i = 0; i < ex->n; i++) {
+        const char *text = ex->v[i].a, *word;
+        size_t who = strcspn(text, " "), len;
+        count_words(task, text, bag); /* fails at a word that the vocabulary lacks */
+        word = from_end(text, 4, &len);
+        assert_int_equal(len, who);
+        assert_memory_equal(word, text, len);
+        word = from_end(text, 2, &len);
+        assert_memory_equal(word, text + who + strlen(" with "), len);
+        word = from_end(text, 6, &len);
+        assert_memory_equal(word, strstr(text, " near ") + strlen(" near "), len);
+    }
+    examples_free(ex);
+}
+
 static int load(const struct task *task, const char *split, struct examples *out,
                 struct err *err)
 {
@@ -222,6 +258,7 @@ int main(void)
         cmocka_unit_test(counting_words_of_a_pair_is_guessing),
         cmocka_unit_test(counting_words_finds_one_span_of_three),
         cmocka_unit_test(every_bag_belongs_to_both_answers),
+        cmocka_unit_test(tales_end_with_what_they_began_with),
         cmocka_unit_test(a_transformer_learns_sentences),
         cmocka_unit_test(a_transformer_learns_pairs),
         cmocka_unit_test(a_transformer_learns_spans),
