@@ -239,10 +239,20 @@ int64_t file_size(const char *path)
     return stat(path, &st) == 0 ? (int64_t)st.st_size : -1;
 }
 
+/* A folder lasts once the one that it is in was synced. */
+static int sync_above(const char *path, struct err *err)
+{
+    char *above = path_dir(path, err);
+    int rc = above ? file_sync_dir(above, err) : -1;
+
+    free(above);
+    return rc;
+}
+
 static int make_dir(const char *path, struct err *err)
 {
     if (mkdir(path, 0777) == 0)
-        return 0;
+        return sync_above(path, err);
     int why = errno;
     if (file_is_dir(path)) /* there already, or a mount that refuses mkdir */
         return 0;

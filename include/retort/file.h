@@ -37,7 +37,7 @@ bool file_exists(const char *path);
 bool file_is_dir(const char *path);
 int64_t file_size(const char *path); /* -1 if it is not there */
 
-/* Makes a folder and its parents; fine if it is there. */
+/* Makes a folder and its parents, each so that it lasts; fine if it is there. */
 int file_mkdirs(const char *path, struct err *err);
 
 /* Removes a file or a folder with all in it; fine if it is not there.

@@ -132,6 +132,46 @@ void run_end(struct run_writer *w, const char *why);
  * dead. No run, or a sealed one: nothing to do. */
 int run_died(struct store *store, const char *id, const char *why, struct err *err);
 
+/* ---- checking and mending ---- */
+
+enum finding_kind {
+    FOUND_NOTE,     /* nothing is wrong: worked on just now, so not looked at */
+    FOUND_LEFTOVER, /* what a process that died did not clear away: harmless */
+    FOUND_DAMAGE,   /* bytes that are not as they were written, or things that disagree */
+};
+struct check_finding {
+    enum finding_kind kind;
+    const char *id;   /* of the run; "": the store's own files */
+    const char *path; /* the file */
+    const char *text; /* what is wrong with it */
+    bool mended;
+    const char *deed; /* what was done about it, or what a person can do; "": nothing */
+};
+struct check_options {
+    bool mend;
+    void (*tell)(void *ctx, const struct check_finding *f); /* may be NULL */
+    void *ctx;
+};
+struct check_counts {
+    int64_t sealed, partial;            /* runs that were looked at */
+    int64_t skipped;                    /* worked on just now */
+    int64_t bytes;                      /* read of runs and snapshots */
+    int64_t leftovers, damages, mended; /* mended: of both */
+};
+
+/*
+ * Looks at one run, or with `id` NULL at all and at catalog, labels and pins: seals,
+ * digests, snapshots, references, ids; journals and checkpoints byte by byte, and against
+ * a sealed run beside them; the catalog against the runs.
+ *
+ * With `mend`: what is wrong is put right, by copies that are judged before they take the
+ * old one's place. A file with one wrong byte is made whole by its checksum; of what is
+ * worse, checkpoints are set aside, a run is left for `retort run` to make again. Runs
+ * that somebody works on are left alone. -1 only if nothing could be looked at.
+ */
+int store_check(struct check_counts *out, struct store *store, const char *id,
+                const struct check_options *opt, struct err *err);
+
 /* ---- reading ---- */
 
 struct run;
@@ -175,6 +215,8 @@ const struct run_item *run_item_find(const struct run *run,
 
 /* Are all snapshots ("record") there, by name and size? -1 with the first that is not. */
 int run_check_parts(struct run *run, struct err *err);
+/* Does each reference lead to something? -1 with the first that does not. */
+int run_check_references(struct run *run, struct err *err);
 /* Makes the items of all snapshots visible to run_item:
  * "/steps/<step>/weights/<parameter>" ... Without it, they are opened one by one as the
  * artifact is asked for them. */

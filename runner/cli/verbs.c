@@ -12,6 +12,8 @@ const struct verb *const verbs[] = {
     &verb_ls, &verb_show, &verb_log, &verb_label, &verb_note, &verb_rm,
     /* Results */
     &verb_table, &verb_plot, &verb_power, &verb_diff, &verb_export, &verb_generate, &verb_score,
+    /* The store */
+    &verb_verify, &verb_fsck,
     /* Retort itself */
     &verb_list, &verb_schema, &verb_manual, &verb_doctor, &verb_completion, &verb_help, &verb_version,
     /* not for people */

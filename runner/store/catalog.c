@@ -1,11 +1,6 @@
 /*
- * The catalog and the labels: append-only lines, each with its CRC-32C in front.
- *
- *     1a2b3c4d <tab> field <tab> field ...
- *
- * The catalog only saves opening files: an entry counts if run.h5 still has the size and
- * time it names. A line that is torn or wrong is skipped. Several processes append at
- * once; each line is one write.
+ * The catalog and the labels, which are lines (lines.c). The catalog only saves opening
+ * files: an entry counts if run.h5 still has the size and time it names.
  */
 #include "internal.h"
 
@@ -14,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define FILE_MAX_BYTES (INT64_C(1) << 32)
@@ -29,113 +25,11 @@ struct catalog {
     pthread_mutex_t lock;
     char *path;
     int64_t read; /* bytes of the file that are in */
+    ino_t file;   /* which file that was: fsck replaces it */
     struct entry *entry;
     int64_t n, capacity;
     struct map *ids;
 };
-
-/* ---- lines ---- */
-
-static void line_field(struct strbuf *sb, const char *text)
-{
-    if (sb->len)
-        strbuf_putc(sb, '\t');
-    for (; *text; text++)
-        if ((unsigned char)*text < 32 || *text == '%')
-            strbuf_printf(sb, "%%%02x", (unsigned)(unsigned char)*text);
-        else
-            strbuf_putc(sb, *text);
-    if (!sb->len)
-        strbuf_putc(sb, '-'); /* a first field is never empty */
-}
-
-static void number_field(struct strbuf *sb, double x)
-{
-    struct strbuf t = STRBUF_INIT;
-
-    strbuf_double(&t, x);
-    line_field(sb, strbuf_text(&t));
-    strbuf_release(&t);
-}
-
-/* A crash may have left half a line: ours then starts on a new one. */
-static int line_append(const char *path, struct strbuf *fields, struct err *err)
-{
-    int rc = -1;
-    char last = '\n';
-    struct strbuf line = STRBUF_INIT;
-    int fd = open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
-
-    if (fd < 0) {
-        err_errno(err, "%s", path);
-        goto done;
-    }
-    off_t end = lseek(fd, 0, SEEK_END);
-    if (end > 0 && pread(fd, &last, 1, end - 1) == 1 && last != '\n')
-        strbuf_putc(&line, '\n');
-    strbuf_printf(&line, "%08x\t", (unsigned)crc32c(0, strbuf_text(fields), fields->len));
-    strbuf_add(&line, strbuf_text(fields), fields->len);
-    strbuf_putc(&line, '\n');
-    if (!strbuf_failed(fields, err) && !strbuf_failed(&line, err))
-        rc = file_write_fd(fd, line.text, (int64_t)line.len, path, err);
-done:
-    if (fd >= 0)
-        close(fd);
-    strbuf_release(&line);
-    return rc;
-}
-
-static int hex_digit(char c)
-{
-    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-static void unescape(char *s)
-{
-    char *to = s;
-
-    for (; *s; s++)
-        if (*s == '%' && hex_digit(s[1]) >= 0 && hex_digit(s[2]) >= 0) {
-            *to++ = (char)(hex_digit(s[1]) * 16 + hex_digit(s[2]));
-            s += 2;
-        } else {
-            *to++ = *s;
-        }
-    *to = 0;
-}
-
-/* Cuts a line into fields in place; their number, or 0 if its CRC is wrong. */
-static int split_line(char *line, char **field, int max)
-{
-    char *end;
-    int n = 0;
-    unsigned long crc = strtoul(line, &end, 16);
-
-    if (end != line + 8 || *end != '\t' || crc32c(0, end + 1, strlen(end + 1)) != crc)
-        return 0;
-    for (char *p = end; p && n < max; n++) {
-        field[n] = p + 1;
-        p = strchr(p + 1, '\t');
-        if (p)
-            *p = 0;
-    }
-    for (int i = 0; i < n; i++)
-        unescape(field[i]);
-    return n;
-}
-
-/* The next line of a text that is cut in place; NULL at its end. A last one without
- * newline is torn. */
-static char *next_line(char **at)
-{
-    char *line = *at, *end = strchr(line, '\n');
-
-    if (!end)
-        return NULL;
-    *end = 0;
-    *at = end + 1;
-    return line;
-}
 
 /* ---- catalog ---- */
 
@@ -219,7 +113,7 @@ static int put_entry(struct catalog *c, const struct entry *e, struct err *err)
 }
 
 /* What follows byte `from` of a file, as a text. NULL: nothing, or it cannot be read. */
-static char *read_from(const char *path, int64_t from, int64_t size)
+static char *read_from(int64_t *len, const char *path, int64_t from, int64_t size)
 {
     char *text = mem_new(size - from + 1, 1, NULL);
     int64_t n = 0;
@@ -237,6 +131,7 @@ static char *read_from(const char *path, int64_t from, int64_t size)
         return NULL;
     }
     text[n] = 0;
+    *len = n;
     return text;
 }
 
@@ -246,16 +141,21 @@ static void refresh(struct catalog *c)
 {
     struct err err = ERR_INIT;
     char *field[FIELDS], *line;
-    int64_t size = file_size(c->path);
+    struct stat st;
 
-    if (size < c->read)
+    if (stat(c->path, &st))
+        return;
+    int64_t size = st.st_size;
+    if (size < c->read || st.st_ino != c->file)
         c->read = 0;
+    c->file = st.st_ino;
     if (size <= c->read || size - c->read > FILE_MAX_BYTES)
         return;
-    char *text = read_from(c->path, c->read, size), *at = text;
-    while (at && (line = next_line(&at))) {
+    int64_t len = 0;
+    char *text = read_from(&len, c->path, c->read, size), *at = text;
+    while (at && (line = line_next(&at, text + len))) {
         struct entry e;
-        if (split_line(line, field, FIELDS) < FIELDS - 1 || !id_is_valid(field[0]))
+        if (line_split(line, field, FIELDS) < FIELDS - 1 || !id_is_valid(field[0]))
             continue;
         if (parse_entry(&e, field, &err) || put_entry(c, &e, &err))
             break;
@@ -331,15 +231,15 @@ void catalog_add(struct catalog *c, const struct content *content, int64_t size,
     snprintf(number, sizeof number, "%llu", (unsigned long long)i->seed);
     line_field(&sb, i->has_seed ? number : "");
     line_field(&sb, i->env_class);
-    number_field(&sb, i->started);
-    number_field(&sb, i->ended);
-    number_field(&sb, i->seconds);
+    line_number(&sb, i->started);
+    line_number(&sb, i->ended);
+    line_number(&sb, i->seconds);
     line_field(&sb, i->digest);
     snprintf(number, sizeof number, "%lld", (long long)i->bytes);
     line_field(&sb, number);
     origins_field(&sb, content);
     pthread_mutex_lock(&c->lock);
-    line_append(c->path, &sb, &err);
+    line_append(c->path, &sb, false, &err);
     pthread_mutex_unlock(&c->lock);
     strbuf_release(&sb);
 }
@@ -373,7 +273,7 @@ int labels_add(const char *dir, char kind, const char *id, const char *text,
     line_field(&sb, id);
     line_field(&sb, text);
     if (path)
-        rc = line_append(path, &sb, err);
+        rc = line_append(path, &sb, true, err);
     strbuf_release(&sb);
     free(path);
     return rc;
@@ -393,8 +293,8 @@ int labels_read(const char *dir,
     if (file_exists(path))
         rc = file_read(&text, &len, path, FILE_MAX_BYTES, err);
     if (!rc && text)
-        for (char *at = text; (line = next_line(&at));)
-            if (split_line(line, field, 3) == 3)
+        for (char *at = text; (line = line_next(&at, text + len));)
+            if (line_split(line, field, 3) == 3)
                 fn(ctx, field[0][0], field[1], field[2]);
     free(text);
     free(path);

@@ -16,8 +16,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#define MAGIC "RTCKPT1\n"
-#define HEAD_FIXED 24 /* magic, length, CRC, 4 bytes of zero */
+#define MAGIC CHECKPOINT_MAGIC
+#define HEAD_FIXED CHECKPOINT_FIXED
 #define HEAD_MAX (1 << 26)
 
 static void put_i64(struct strbuf *sb, int64_t x)
@@ -227,6 +227,66 @@ int checkpoint_read(struct checkpoint_head *head, const char *dir, const char *n
 done:
     file_unmap(&map);
     free(path);
+    return rc;
+}
+
+/* The next region as the head tells it. */
+static bool next_region(struct cursor *c, int64_t *bytes, uint32_t *crc)
+{
+    take(c, get_i64(c));
+    *bytes = get_i64(c);
+    *crc = (uint32_t)get_i64(c);
+    return !c->bad && *bytes >= 0;
+}
+
+bool checkpoint_region(const struct file_map *map, int64_t i, int64_t *bytes,
+                       uint32_t *crc)
+{
+    struct err err = ERR_INIT;
+    struct checkpoint_head head;
+    struct cursor c;
+    const unsigned char *data;
+
+    if (read_head(&head, &c, &data, map, "", &err) || i >= get_i64(&c))
+        return false;
+    for (int64_t k = 0; k <= i; k++)
+        if (!next_region(&c, bytes, crc))
+            return false;
+    return true;
+}
+
+int checkpoint_check(const char *path, struct err *err)
+{
+    static const char zero[4];
+    struct file_map map = {NULL, 0};
+    struct checkpoint_head head;
+    struct cursor c;
+    const unsigned char *data;
+    int64_t bytes, n;
+    uint32_t crc;
+    int rc = -1;
+
+    if (file_map(&map, path, err) || read_head(&head, &c, &data, &map, path, err))
+        goto done;
+    n = get_i64(&c);
+    if (memcmp(map.data + 20, zero, sizeof zero) != 0 || n < 0) {
+        err_set(err, ERR_INPUT, "%s: the checkpoint's head is damaged", path);
+        goto done;
+    }
+    for (int64_t i = 0; i < n; i++) {
+        int64_t left = map.data + map.len - data;
+        if (!next_region(&c, &bytes, &crc) || bytes > left ||
+            crc32c(0, data, (size_t)bytes) != crc) {
+            err_set(err, ERR_INPUT, "%s: region %lld is damaged", path, (long long)i);
+            goto done;
+        }
+        data += bytes;
+    }
+    rc = data == map.data + map.len
+             ? 0
+             : err_set(err, ERR_INPUT, "%s: has bytes behind its end", path);
+done:
+    file_unmap(&map);
     return rc;
 }
 

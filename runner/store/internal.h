@@ -135,6 +135,10 @@ bool content_is_newer(const char *path);
 
 /* ---- seal.c ---- */
 
+#define SEAL_BYTES 32
+#define SEAL_CRC 24 /* where its checksum lies: behind mark and length */
+
+void seal_make(unsigned char seal[SEAL_BYTES], const unsigned char *data, int64_t len);
 int seal_put(const char *path, struct err *err); /* appends it, and syncs */
 int seal_check(const struct file_map *map, const char *path, struct err *err);
 
@@ -180,6 +184,9 @@ void journal_maps_release(struct journal_maps *maps);
  * resumed from. */
 int journal_read(struct content **out, struct journal_maps *maps, const char *dir,
                  int64_t g, int64_t position, struct err *err);
+/* Size of the record at a byte, 0 if it is not as it was written: a reader does without
+ * some bytes that this looks at. */
+int64_t journal_record(const struct file_map *map, int64_t at);
 /* Bytes of whole records from the beginning. */
 int64_t journal_whole(const struct file_map *map);
 /* The newest generation there is, 0 if none. */
@@ -208,6 +215,13 @@ int checkpoint_peek(struct checkpoint_head *head, const char *dir, const char *n
  * failure. */
 int checkpoint_read(struct checkpoint_head *head, const char *dir, const char *name,
                     const struct region *r, int64_t n, struct err *err);
+#define CHECKPOINT_MAGIC "RTCKPT1\n"
+#define CHECKPOINT_FIXED 24 /* magic, length, CRC, 4 bytes of zero */
+/* Every byte of the file, whatever stage it is of. */
+int checkpoint_check(const char *path, struct err *err);
+/* Size and checksum of a region, by a head that is whole; false if there is none. */
+bool checkpoint_region(const struct file_map *map, int64_t i, int64_t *bytes,
+                       uint32_t *crc);
 /* Moves a file out of the way: "aside-<name>". */
 int checkpoint_aside(const char *dir, const char *name, struct err *err);
 /* Removes all but the newest `keep`. */
@@ -225,6 +239,23 @@ int lease_beat(struct lease *l, struct err *err); /* ERR_LOCKED if it was lost *
 void lease_give(struct lease *l);                 /* removes it if it is still ours */
 /* 1 if somebody alive holds it (who in `who`), else 0. */
 int lease_alive(const char *dir, char *who, size_t size);
+/* Is it as it was written, whoever holds it? */
+bool lease_is_whole(const char *path);
+
+/* ---- lines.c ---- */
+
+/* A field behind what is there; control characters and '%' are escaped. */
+void line_field(struct strbuf *sb, const char *text);
+void line_number(struct strbuf *sb, double x);
+/* Appends the fields as one line. `last`: there is no other copy, so it must outlast a
+ * loss of power. */
+int line_append(const char *path, struct strbuf *fields, bool last, struct err *err);
+/* The next line before `end`, cut in place, a NUL for its newline; NULL at the end: a
+ * last one without newline is torn. */
+char *line_next(char **at, char *end);
+bool line_is_whole(const char *line);
+/* Cuts a line into fields in place; their number, or 0 if it is not whole. */
+int line_split(char *line, char **field, int max);
 
 /* ---- catalog.c ---- */
 
@@ -257,6 +288,10 @@ struct store {
 };
 
 bool id_is_valid(const char *id);
+/* Calls fn for each folder that is named like a run; stops at -1. */
+int store_each_id(struct store *store,
+                  int (*fn)(void *ctx, const char *id, struct err *err), void *ctx,
+                  struct err *err);
 char *store_run_dir(const struct store *store, const char *id, struct err *err);
 /* Seconds since 1970; SOURCE_DATE_EPOCH if that is set, so that runs can be made again
  * byte for byte. */

@@ -1,12 +1,12 @@
 /*
  * The lease: who works on a run.
  *
- * A text file with host, boot, process, its start time; its modification time is the
- * heartbeat. It appears whole (written aside, then linked: link() fails if a lease is
- * there, on NFS too). A dead one is renamed away first, and looked at again under its new
- * name: if it was not the one found dead, it is put back. Whoever loses a race this way
- * still harms nothing: each generation writes its own journal, and sealing asks whether
- * the lease is still ours.
+ * A text file with host, boot, process, its start time and a CRC-32C over these; its
+ * modification time is the heartbeat. It appears whole (written aside, then linked:
+ * link() fails if a lease is there, on NFS too). A dead one is renamed away first, and
+ * looked at again under its new name: if it was not the one found dead, it is put back.
+ * Whoever loses a race this way still harms nothing: each generation writes its own
+ * journal, and sealing asks whether the lease is still ours.
  */
 #include "internal.h"
 
@@ -74,22 +74,40 @@ static void who_am_i(struct holder *h)
     h->start = start_of(h->pid);
 }
 
+#define LEASE_TEXT 1024
+
+/* Bytes of the text. */
+static int lease_text(char out[LEASE_TEXT], const struct holder *h)
+{
+    int n = snprintf(out, LEASE_TEXT,
+                     "retort-lease 2\nhost %s\nboot %s\nspace %s\npid %lld\nstart %lld\n",
+                     h->host[0] ? h->host : "-", h->boot[0] ? h->boot : "-",
+                     h->space[0] ? h->space : "-", h->pid, h->start);
+
+    return n + snprintf(out + n, LEASE_TEXT - (size_t)n, "sum %08x\n",
+                        (unsigned)crc32c(0, out, (size_t)n));
+}
+
+/* It is whole if what it says would be written as it is. */
 static int parse(struct holder *h, const char *text)
 {
+    char again[LEASE_TEXT];
+
     memset(h, 0, sizeof *h);
-    return sscanf(text,
-                  "retort-lease 1\nhost %255s\nboot %63s\nspace %63s\npid %lld\nstart "
-                  "%lld\n",
-                  h->host, h->boot, h->space, &h->pid, &h->start) == 5
-               ? 0
-               : -1;
+    if (sscanf(text,
+               "retort-lease 2\nhost %255s\nboot %63s\nspace %63s\npid %lld\nstart "
+               "%lld\n",
+               h->host, h->boot, h->space, &h->pid, &h->start) != 5)
+        return -1;
+    lease_text(again, h);
+    return strcmp(text, again) ? -1 : 0;
 }
 
 /* Opening first makes NFS ask the server for the time. -1 if there is no lease; 1 if it
  * is no whole one. */
 static int read_lease(struct holder *h, double *age, struct stat *st, const char *path)
 {
-    char text[1024];
+    char text[LEASE_TEXT];
     int fd = open(path, O_RDONLY | O_CLOEXEC);
 
     if (fd < 0)
@@ -125,6 +143,15 @@ static void describe(char *out, size_t size, int found, const struct holder *h,
     else
         snprintf(out, size, "process %lld on %s, last heard of %.0f s ago", h->pid,
                  h->host, age);
+}
+
+bool lease_is_whole(const char *path)
+{
+    struct holder h;
+    struct stat st;
+    double age;
+
+    return read_lease(&h, &age, &st, path) == 0;
 }
 
 int lease_alive(const char *dir, char *who, size_t size)
@@ -163,13 +190,10 @@ static int bury(const char *path, const char *grave, const struct stat *dead)
 static int write_own(int *fd, const char *path, struct err *err)
 {
     struct holder me;
-    char text[1024];
+    char text[LEASE_TEXT];
 
     who_am_i(&me);
-    int n = snprintf(text, sizeof text,
-                     "retort-lease 1\nhost %s\nboot %s\nspace %s\npid %lld\nstart %lld\n",
-                     me.host[0] ? me.host : "-", me.boot[0] ? me.boot : "-",
-                     me.space[0] ? me.space : "-", me.pid, me.start);
+    int n = lease_text(text, &me);
     *fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
     if (*fd < 0)
         return err_errno(err, "%s", path);

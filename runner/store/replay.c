@@ -260,6 +260,27 @@ static int64_t record_at(const struct file_map *map, int64_t at, uint32_t *type,
     return RECORD_HEADER + length + (-length & 7);
 }
 
+/* Bytes that nothing is said in are zero, and no checksum covers them. */
+static bool is_zero(const unsigned char *p, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++)
+        if (p[i])
+            return false;
+    return true;
+}
+
+int64_t journal_record(const struct file_map *map, int64_t at)
+{
+    uint32_t type;
+    struct cursor c;
+    int64_t size = record_at(map, at, &type, &c);
+    const unsigned char *end = map->data + at + size;
+
+    if (!size || at + size > map->len || !is_zero(map->data + at + 20, 12))
+        return 0;
+    return is_zero(c.p + c.left, end - (c.p + c.left)) ? size : 0;
+}
+
 int64_t journal_whole(const struct file_map *map)
 {
     int64_t at = 0, size;

@@ -298,6 +298,15 @@ static const struct item *find(struct run *run, const char *path, struct err *er
     return NULL;
 }
 
+int run_check_references(struct run *run, struct err *err)
+{
+    for (int64_t i = 0; i < run->content->items_n; i++)
+        if (run->content->items[i].kind == ITEM_REFERENCE &&
+            !find(run, run->content->items[i].pub.path, err))
+            return -1;
+    return 0;
+}
+
 static int art_array(void *ctx, const char *path, struct array *out, struct err *err)
 {
     struct run *run = ctx;

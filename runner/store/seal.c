@@ -10,27 +10,26 @@
 #include <unistd.h>
 
 #define SEAL_MARK "retort seal 1\n\n\n"
-#define SEAL_BYTES 32
 
-static void make_seal(char seal[SEAL_BYTES], const unsigned char *data, int64_t len)
+void seal_make(unsigned char seal[SEAL_BYTES], const unsigned char *data, int64_t len)
 {
     uint32_t crc = crc32c(0, data, (size_t)len);
 
     memset(seal, 0, SEAL_BYTES);
     memcpy(seal, SEAL_MARK, 16);
     memcpy(seal + 16, &len, 8);
-    memcpy(seal + 24, &crc, 4);
+    memcpy(seal + SEAL_CRC, &crc, 4);
 }
 
 int seal_check(const struct file_map *map, const char *path, struct err *err)
 {
-    char want[SEAL_BYTES];
+    unsigned char want[SEAL_BYTES];
     int64_t len = map->len - SEAL_BYTES;
 
     if (len < 0 || memcmp(map->data + len, SEAL_MARK, 16) != 0)
         return err_set(err, ERR_INPUT,
                        "%s: is damaged: its end is missing, or it is no run", path);
-    make_seal(want, map->data, len);
+    seal_make(want, map->data, len);
     if (memcmp(map->data + len, want, SEAL_BYTES) != 0)
         return err_set(err, ERR_INPUT, "%s: is damaged: its checksum is wrong", path);
     return 0;
@@ -39,7 +38,7 @@ int seal_check(const struct file_map *map, const char *path, struct err *err)
 int seal_put(const char *path, struct err *err)
 {
     int rc = -1;
-    char seal[SEAL_BYTES];
+    unsigned char seal[SEAL_BYTES];
     struct file_map map = {NULL, 0};
     int fd = open(path, O_WRONLY | O_APPEND | O_CLOEXEC);
 
@@ -49,7 +48,7 @@ int seal_put(const char *path, struct err *err)
     }
     if (file_map(&map, path, err))
         goto done;
-    make_seal(seal, map.data, map.len);
+    seal_make(seal, map.data, map.len);
     if (file_write_fd(fd, seal, SEAL_BYTES, path, err))
         goto done;
     rc = fsync(fd) ? err_errno(err, "%s", path) : 0;

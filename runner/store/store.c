@@ -239,9 +239,8 @@ int store_stat(struct store *s, const char *id, struct run_info *out, struct err
 
 /* ---- all runs ---- */
 
-/* Calls fn for each folder that is named like a run; stops at -1. */
-static int each_id(struct store *s, int (*fn)(void *ctx, const char *id, struct err *err),
-                   void *ctx, struct err *err)
+int store_each_id(struct store *s, int (*fn)(void *ctx, const char *id, struct err *err),
+                  void *ctx, struct err *err)
 {
     char **outer, **inner;
     int rc = 0;
@@ -322,7 +321,7 @@ int store_list(struct store *s, struct run_info **out, int64_t *n, struct err *e
 
     l.run = mem_new(1, sizeof *l.run, err);
     l.capacity = 1;
-    if (!l.run || each_id(s, on_run, &l, err)) {
+    if (!l.run || store_each_id(s, on_run, &l, err)) {
         free(l.run);
         return -1;
     }
@@ -378,7 +377,7 @@ int store_resolve(struct store *s, const char *name, char id[65], struct err *er
     if (labels_read(s->dir, on_resolve_label, &r, err))
         return -1;
     if (len >= 4 && len <= 64 && strspn(name, "0123456789abcdef") == len &&
-        each_id(s, on_prefix, &r, err))
+        store_each_id(s, on_prefix, &r, err))
         return -1;
     if (r.label_id[0] && r.found && strcmp(r.label_id, r.id) != 0)
         return err_set(err, ERR_INPUT,
@@ -478,5 +477,5 @@ static int on_rebuild(void *ctx, const char *id, struct err *err)
 
 int store_rebuild_catalog(struct store *s, struct err *err)
 {
-    return catalog_reset(s->catalog, err) ? -1 : each_id(s, on_rebuild, s, err);
+    return catalog_reset(s->catalog, err) ? -1 : store_each_id(s, on_rebuild, s, err);
 }

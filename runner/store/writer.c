@@ -275,8 +275,8 @@ done:
     return rc;
 }
 
-/* Is it of our kind, and are the journals it counts on whole? Then the index becomes that
- * of its content. */
+/* Is it of our kind, and are the journals and snapshots it counts on whole? Then the
+ * index becomes that of its content. */
 static int adopt(struct run_writer *w, const struct checkpoint_head *head,
                  struct err *err)
 {
@@ -292,6 +292,11 @@ static int adopt(struct run_writer *w, const struct checkpoint_head *head,
         return err_set(err, ERR_INPUT, "it is of generation %lld",
                        (long long)head->generation);
     if (journal_read(&c, &maps, w->dir, head->generation, head->position, err)) {
+        journal_maps_release(&maps);
+        return -1;
+    }
+    if (check_parts(w->dir, c, err)) {
+        content_free(c);
         journal_maps_release(&maps);
         return -1;
     }

@@ -294,14 +294,17 @@ static void another_hosts_lease_counts_by_its_age(void **state)
     char path[256];
     struct run_head h = head_of(ID_A);
     struct run_writer *w;
-    static const char lease[] =
-        "retort-lease 1\nhost far\nboot b\nspace s\npid 1\nstart 1\n";
+    static const char text[] =
+        "retort-lease 2\nhost far\nboot b\nspace s\npid 1\nstart 1\n";
+    char lease[128];
+    int n = snprintf(lease, sizeof lease, "%ssum %08x\n", text,
+                     (unsigned)crc32c(0, text, sizeof text - 1));
     struct timespec old[2] = {{1000, 0}, {1000, 0}};
 
     snprintf(path, sizeof path, "%s/aa/%s", f->dir, ID_A);
     assert_ok(file_mkdirs(path, &f->err), &f->err);
     snprintf(path, sizeof path, "%s/aa/%s/lease", f->dir, ID_A);
-    assert_ok(file_write(path, lease, sizeof lease - 1, &f->err), &f->err);
+    assert_ok(file_write(path, lease, n, &f->err), &f->err);
     assert_fails(run_begin(&w, f->store, &h, &f->err), &f->err, ERR_LOCKED, "far");
     assert_int_equal(utimensat(AT_FDCWD, path, old, 0), 0);
     assert_ok(run_begin(&w, f->store, &h, &f->err), &f->err);
