@@ -52,7 +52,13 @@ $(BUILD)/build_info.h: FORCE tools/build-info.sh
 .PHONY: FORCE
 FORCE:
 
+# The notebook that is exported, as a C string.
+$(BUILD)/notebook.inc: notebooks-export/notebook.py
+	@mkdir -p $(@D)
+	@sed 's/\\/\\\\/g; s/"/\\"/g; s/.*/"&\\n"/' $< > $@
+
 $(BUILD)/obj/runner/pins/build.o: $(BUILD)/build_info.h
+$(BUILD)/obj/runner/cli/notebook.o: $(BUILD)/notebook.inc
 $(BUILD)/obj/%.o: %.c $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -I$(BUILD) -MMD -MP -c -o $@ $<

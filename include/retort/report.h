@@ -104,6 +104,7 @@ int table_parse(struct table **out, const char *text, const char *name, const ch
                 struct err *err);
 void table_free(struct table *t);
 const char *table_title(const struct table *t);
+bool table_is_map(const struct table *t); /* its plot */
 /* Path, joined to the declaration's folder; or NULL. */
 const char *table_spec(const struct table *t);
 

@@ -99,15 +99,18 @@ int export_hf(const struct export_args *a, struct store *store, struct err *err)
 
 static int export_what(const struct export_args *a, struct store *store, struct err *err)
 {
-    if (a->hf + a->csv + (a->glue != NULL) + (a->squad != NULL) != 1)
+    if (a->hf + a->csv + (a->glue != NULL) + (a->squad != NULL) + (a->notebook != NULL) !=
+        1)
         return err_set(err, ERR_INPUT,
-                       "say what to export: one of --hf, --csv, --glue, --squad");
+                       "say what to export: one of --notebook, --hf, --csv, --glue, "
+                       "--squad");
     if ((a->metrics.n || a->steps || a->out) && !a->csv)
         return err_set(err, ERR_INPUT, "--metric, --steps and --out are of --csv");
-    return a->hf      ? export_hf(a, store, err)
-           : a->csv   ? export_csv(a, store, err)
-           : a->squad ? export_squad(a, store, err)
-                      : export_glue(a, store, err);
+    return a->hf         ? export_hf(a, store, err)
+           : a->csv      ? export_csv(a, store, err)
+           : a->squad    ? export_squad(a, store, err)
+           : a->notebook ? export_notebook(a, store, err)
+                         : export_glue(a, store, err);
 }
 
 static int run(const void *given)
@@ -129,11 +132,17 @@ static const struct operand operands[] = {
      .many = true,
      .help = "runs (the first digits of an id, a label, \"latest\") and sweeps (a spec's "
              "file, or "
-             "the name of a spec in the store)",
+             "the name of a spec in the store); of --notebook also a table's declaration",
      .offset = AT(what)},
     OPERAND_END,
 };
 static const struct flag flags[] = {
+    {.name = "notebook",
+     .type = OPT_STRING,
+     .value = "DIR",
+     .help = "a new folder with a Jupyter notebook, the same as a script, and their data "
+             "as HDF5 and CSV",
+     .offset = AT(notebook)},
     {.name = "hf",
      .type = OPT_BOOL,
      .help = "a run's model as a Hugging Face folder: config.json, model.safetensors, "
@@ -177,9 +186,11 @@ static const struct flag flags[] = {
 const struct verb verb_export = {
     .name = "export",
     .group = "Results",
-    .summary = "runs for other programs: CSV, GLUE and SQuAD files, Hugging Face folders",
-    .synopsis =
-        "--csv [options] [WHAT...]\n--glue DIR WHAT...\n--squad DIR RUN\n--hf RUN DIR",
+    .summary =
+        "runs for other programs: notebooks, CSV, GLUE and SQuAD files, Hugging Face "
+        "folders",
+    .synopsis = "--notebook DIR [DECL] [WHAT...]\n--csv [options] [WHAT...]\n--glue DIR "
+                "WHAT...\n--squad DIR RUN\n--hf RUN DIR",
     .operands = operands,
     .flags = flags,
     .common = COMMON_STORE | COMMON_QUIET,
@@ -196,6 +207,11 @@ const struct verb verb_export = {
         "predictions and no metric. A task whose predictions are missing is named, and "
         "the exit "
         "code is 1.\n\n"
+        "The notebook opens its runs with h5py and pandas and rebuilds a declared table "
+        "with its "
+        "figure, or an overview of a sweep, training curves, maps of heads and what was "
+        "predicted; the folder needs no store beside it.\n\n"
+        "  retort export --notebook heads heads.table.json\n"
         "  retort export --csv heads.json -m f1 -o heads.csv\n"
         "  retort export --glue submission glue-test.json\n"
         "  retort export --squad answers latest",

@@ -8,7 +8,7 @@
 struct export_args {
     struct common common;
     struct string_list what, metrics;
-    const char *glue, *squad; /* folders */
+    const char *glue, *squad, *notebook; /* folders */
     const char *out;
     bool hf, csv, steps;
 };
@@ -29,6 +29,9 @@ int export_csv(const struct export_args *a, struct store *store, struct err *err
 /* Submission files of gluebenchmark.com from stored predictions of test sets;
  * ERR_NEGATIVE if some task has none. */
 int export_glue(const struct export_args *a, struct store *store, struct err *err);
+
+/* A folder with a notebook, its script, and their data as HDF5 and CSV. */
+int export_notebook(const struct export_args *a, struct store *store, struct err *err);
 
 /* Files of predictions as run_squad writes them, of the one run in `what`. */
 int export_squad(const struct export_args *a, struct store *store, struct err *err);

@@ -234,6 +234,12 @@ static void json_cell(struct json_writer *w, const struct table *t, int64_t i)
     json_str(w, t->rows.v[i / t->cols.n].name);
     json_member(w, "column");
     json_str(w, t->cols.v[i % t->cols.n].name);
+    json_member(w, "metric");
+    json_str(w,
+             table_cell_metric(t, &t->rows.v[i / t->cols.n], &t->cols.v[i % t->cols.n]));
+    json_member(w, "scale");
+    json_num(w,
+             t->scale * t->rows.v[i / t->cols.n].scale * t->cols.v[i % t->cols.n].scale);
     json_member(w, "state");
     json_str(w, table_state_name(c->state));
     json_member(w, "n");
@@ -266,6 +272,43 @@ static void json_cell(struct json_writer *w, const struct table *t, int64_t i)
     json_object_end(w);
 }
 
+static void json_axis(struct json_writer *w, const char *key, const struct axis *a)
+{
+    json_member(w, key);
+    json_array(w);
+    for (int64_t i = 0; i < a->n; i++) {
+        json_object(w);
+        json_member(w, "name");
+        json_str(w, a->v[i].name);
+        json_member(w, "x");
+        json_num(w, a->v[i].x);
+        json_object_end(w);
+    }
+    json_array_end(w);
+}
+
+static void json_plot(struct json_writer *w, const struct table *t)
+{
+    const char *const texts[][2] = {{"kind", t->plot_map ? "map" : "lines"},
+                                    {"title", t->plot_title},
+                                    {"x", table_x_label(t)},
+                                    {"y", table_y_label(t)}};
+    double low, high;
+
+    table_bounds(t, &low, &high);
+    json_member(w, "plot");
+    json_object(w);
+    for (int i = 0; i < 4; i++) {
+        json_member(w, texts[i][0]);
+        json_str(w, texts[i][1]);
+    }
+    json_member(w, "low"); /* null: no bound */
+    json_num(w, low);
+    json_member(w, "high");
+    json_num(w, high);
+    json_object_end(w);
+}
+
 void table_print_json(struct strbuf *out, const struct table *t)
 {
     struct json_writer w;
@@ -277,6 +320,13 @@ void table_print_json(struct strbuf *out, const struct table *t)
     json_str(&w, t->metric);
     json_member(&w, "scale");
     json_num(&w, t->scale);
+    json_member(&w, "unit");
+    json_str(&w, t->unit);
+    json_member(&w, "digits");
+    json_i64(&w, t->digits);
+    json_axis(&w, "rows", &t->rows);
+    json_axis(&w, "columns", &t->cols);
+    json_plot(&w, t);
     json_member(&w, "cells");
     json_array(&w);
     for (int64_t i = 0; i < t->rows.n * t->cols.n; i++)

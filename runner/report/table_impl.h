@@ -88,6 +88,13 @@ void read_axis(struct reader *r, struct axis *a, const struct json *v, const cha
 const char *table_cell_metric(const struct table *t, const struct item *row,
                               const struct item *col);
 
+/* What stands along the picture's axes. */
+const char *table_x_label(const struct table *t);
+const char *table_y_label(const struct table *t);
+/* What no value of the rows' metrics can pass, scaled; infinite where one of them has no
+ * bound. */
+void table_bounds(const struct table *t, double *low, double *high);
+
 const char *table_state_name(enum cell_state state);
 void table_print_csv(struct strbuf *out, const struct table *t, bool trace);
 void table_print_json(struct strbuf *out, const struct table *t);

@@ -32,17 +32,29 @@ static bool row_series(const struct table *t, int64_t row, bool paper,
 }
 
 /* "heads pruned (%)" from a name and a unit. */
-static const char *axis_label(const struct table *t, const char *given, const char *name,
-                              const char *unit)
+static const char *label_of(const struct table *t, const char *given, const char *name,
+                            const char *unit)
 {
     if (given || !name)
         return given ? given : "";
     return unit ? arena_printf(t->arena, "%s (%s)", name, unit) : name;
 }
 
-static const char *axis_name(const struct axis *a)
+static const char *axis_label(const struct table *t, const char *given,
+                              const struct axis *a)
 {
-    return a->name ? a->name : a->variable;
+    return label_of(t, given, a->name ? a->name : a->variable, a->unit);
+}
+
+const char *table_x_label(const struct table *t)
+{
+    return axis_label(t, t->plot_x, &t->cols);
+}
+
+const char *table_y_label(const struct table *t)
+{
+    return t->plot_map ? axis_label(t, t->plot_y, &t->rows)
+                       : label_of(t, t->plot_y, t->metric, t->unit);
 }
 
 static const char *metric_of_row(const struct table *t, int64_t row)
@@ -52,9 +64,7 @@ static const char *metric_of_row(const struct table *t, int64_t row)
     return metric ? metric : t->metric;
 }
 
-/* What no value of the rows' metrics can pass, scaled; infinite where one of them has no
- * bound. */
-static void bounds(const struct table *t, double *low, double *high)
+void table_bounds(const struct table *t, double *low, double *high)
 {
     *low = (double)INFINITY;
     *high = -(double)INFINITY;
@@ -92,9 +102,9 @@ static int plot_lines(const struct table *t, const char *base, struct err *err)
     for (int64_t r = 0; r < t->rows.n; r++)
         plot.n_series += row_series(t, r, true, &s[plot.n_series]);
     plot.series = s;
-    bounds(t, &plot.low, &plot.high);
-    plot.x_label = axis_label(t, t->plot_x, axis_name(&t->cols), t->cols.unit);
-    plot.y_label = axis_label(t, t->plot_y, t->metric, t->unit);
+    table_bounds(t, &plot.low, &plot.high);
+    plot.x_label = table_x_label(t);
+    plot.y_label = table_y_label(t);
     rc = arena_failed(t->arena, err) ? -1 : plot_write(&plot, base, err);
     free(s);
     return rc;
@@ -120,8 +130,8 @@ static int plot_cells(const struct table *t, const char *base, struct err *err)
     }
     struct plot_map map = {
         .title = t->plot_title,
-        .x_label = axis_label(t, t->plot_x, axis_name(&t->cols), t->cols.unit),
-        .y_label = axis_label(t, t->plot_y, axis_name(&t->rows), t->rows.unit),
+        .x_label = table_x_label(t),
+        .y_label = table_y_label(t),
         .rows = rows,
         .cols = cols,
         .row_name = name,
@@ -131,6 +141,11 @@ static int plot_cells(const struct table *t, const char *base, struct err *err)
         .digits = t->digits,
     };
     return plot_map_write(&map, base, err);
+}
+
+bool table_is_map(const struct table *t)
+{
+    return t->plot_map;
 }
 
 int table_plot(const struct table *t, const char *base, struct err *err)

@@ -128,8 +128,17 @@ static hid_t text_type(size_t size)
 struct h5_out {
     char *path;
     hid_t file, links, datasets, groups; /* property lists of what is made */
+    hid_t root;                          /* what "/" means: the file, or a group of it */
     bool bad;
 };
+
+/* The path below the root: HDF5 takes one that begins with a slash from the file's. */
+static const char *below(const struct h5_out *o, const char *path)
+{
+    if (o->root == o->file)
+        return path;
+    return path[1] ? path + 1 : ".";
+}
 
 static hid_t create_file(const char *path)
 {
@@ -167,7 +176,7 @@ struct h5_out *h5_create(const char *path, struct err *err)
              H5Pset_obj_track_times(o->groups, false) < 0 ||
              H5Pset_link_creation_order(o->groups, H5P_CRT_ORDER_TRACKED |
                                                        H5P_CRT_ORDER_INDEXED) < 0;
-    o->file = create_file(path);
+    o->root = o->file = create_file(path);
     if (o->file >= 0)
         return o;
     h5_fail(err, ERR_IO, path, "cannot be made");
@@ -181,6 +190,7 @@ int h5_finish(struct h5_out *o, struct err *err)
 
     if (!o)
         return -1;
+    h5_into(o, NULL);
     if (H5Fclose(o->file) < 0 || o->bad)
         rc = h5_fail(err, ERR_IO, o->path, "cannot be written; is the disk full?");
     H5Pclose(o->groups);
@@ -204,7 +214,7 @@ static void put(struct h5_out *o, const char *path, const char *name, hid_t type
     if (o->bad)
         return;
     hid_t space = H5Screate(H5S_SCALAR);
-    hid_t a = H5Acreate_by_name(o->file, path, name, type, space, H5P_DEFAULT,
+    hid_t a = H5Acreate_by_name(o->root, below(o, path), name, type, space, H5P_DEFAULT,
                                 H5P_DEFAULT, H5P_DEFAULT);
 
     o->bad |= a < 0 || H5Awrite(a, type, data) < 0;
@@ -237,9 +247,10 @@ void h5_put_f64(struct h5_out *o, const char *path, const char *name, double x)
 
 void h5_group(struct h5_out *o, const char *path)
 {
-    if (o->bad || H5Lexists(o->file, path, H5P_DEFAULT) > 0)
+    if (o->bad || H5Lexists(o->root, below(o, path), H5P_DEFAULT) > 0)
         return;
-    close_written(o, H5Gcreate2(o->file, path, o->links, o->groups, H5P_DEFAULT));
+    close_written(o,
+                  H5Gcreate2(o->root, below(o, path), o->links, o->groups, H5P_DEFAULT));
 }
 
 /* The groups above a path: HDF5 itself would make them with times and without order. */
@@ -250,6 +261,22 @@ static void make_groups(struct h5_out *o, const char *path)
     for (const char *s = strchr(path + 1, '/'); s; s = strchr(s + 1, '/')) {
         snprintf(part, sizeof part, "%.*s", (int)(s - path), path);
         h5_group(o, part);
+    }
+}
+
+void h5_into(struct h5_out *o, const char *path)
+{
+    if (o->root != o->file)
+        close_written(o, o->root);
+    o->root = o->file;
+    if (!path || o->bad)
+        return;
+    make_groups(o, path);
+    h5_group(o, path);
+    o->root = o->bad ? o->file : H5Gopen2(o->file, path, H5P_DEFAULT);
+    if (o->root < 0) {
+        o->root = o->file;
+        o->bad = true;
     }
 }
 
@@ -266,7 +293,7 @@ static hid_t data_write(struct h5_out *o, const char *path, hid_t type, int rank
     hid_t space = rank ? H5Screate_simple(rank, dim, NULL) : H5Screate(H5S_SCALAR);
     for (int i = 0; i < rank; i++)
         empty |= dim[i] == 0;
-    d = H5Dcreate2(o->file, path, type, space, o->links, dcpl, H5P_DEFAULT);
+    d = H5Dcreate2(o->root, below(o, path), type, space, o->links, dcpl, H5P_DEFAULT);
     o->bad |=
         d < 0 || (!empty && H5Dwrite(d, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, data) < 0);
     H5Sclose(space);
@@ -347,16 +374,16 @@ void h5_texts(struct h5_out *o, const char *path, char *const *texts, int64_t n)
 void h5_external(struct h5_out *o, const char *path, const char *file, const char *object)
 {
     make_groups(o, path);
-    o->bad = o->bad ||
-             H5Lcreate_external(file, object, o->file, path, o->links, H5P_DEFAULT) < 0;
+    o->bad = o->bad || H5Lcreate_external(file, object, o->root, below(o, path), o->links,
+                                          H5P_DEFAULT) < 0;
 }
 
 void h5_scale(struct h5_out *o, const char *path, int dim, const char *scale)
 {
     if (o->bad)
         return;
-    hid_t d = H5Dopen2(o->file, path, H5P_DEFAULT);
-    hid_t s = H5Dopen2(o->file, scale, H5P_DEFAULT);
+    hid_t d = H5Dopen2(o->root, below(o, path), H5P_DEFAULT);
+    hid_t s = H5Dopen2(o->root, below(o, scale), H5P_DEFAULT);
     const char *name = strrchr(scale, '/') + 1;
 
     o->bad |= (H5DSis_scale(s) <= 0 && H5DSset_scale(s, name) < 0) ||

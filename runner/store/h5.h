@@ -36,6 +36,8 @@ void h5_array(struct h5_out *out, const char *path, const struct array *a);
 /* n texts of fixed length in UTF-8; n -1: a scalar. */
 void h5_texts(struct h5_out *out, const char *path, char *const *texts, int64_t n);
 void h5_group(struct h5_out *out, const char *path);
+/* From now on paths lie below this group, which is made; NULL: below the file's root. */
+void h5_into(struct h5_out *out, const char *path);
 /* Another file's object appears at `path`; `file` is relative to this one. */
 void h5_external(struct h5_out *out, const char *path, const char *file,
                  const char *object);

@@ -125,6 +125,9 @@ void field_set(char *field, size_t size, const char *text);
 /* Writes all at once; the file is sealed, closed and synced. Equal content gives equal
  * bytes. */
 int content_save(const char *path, const struct content *c, struct err *err);
+/* The same in a group /runs/<id> of an open file, as runs_bundle leaves it out. */
+struct h5_out;
+void content_add(struct h5_out *out, const struct content *c);
 /* Reads all but the arrays, which point into `map` (or are owned). `part`: a snapshot is
  * meant, no run. The file is closed again. */
 int content_load(struct content **out, struct file_map *map, const char *path, bool part,

@@ -131,7 +131,25 @@ static void write_item(struct h5_out *o, const struct item *it)
         write_reference(o, it);
 }
 
-static void write_content(struct h5_out *o, const struct content *c)
+static bool all_items(const struct item *it)
+{
+    (void)it;
+    return true;
+}
+
+static void write_items(struct h5_out *o, const struct content *c,
+                        bool (*wanted)(const struct item *it))
+{
+    for (int64_t i = 0; i < c->items_n; i++)
+        if (wanted(&c->items[i]))
+            write_item(o, &c->items[i]);
+    for (int64_t i = 0; i < c->items_n; i++) /* an id may come after what it tells of */
+        if (c->items[i].kind == ITEM_ARRAY && wanted(&c->items[i]))
+            find_scales(o, c, &c->items[i]);
+}
+
+static void write_content(struct h5_out *o, const struct content *c,
+                          bool (*wanted)(const struct item *it))
 {
     write_root(o, c);
     for (int i = 0; i < HEAD_COUNT; i++)
@@ -142,12 +160,8 @@ static void write_content(struct h5_out *o, const struct content *c)
         }
     for (int64_t i = 0; i < c->series_n; i++)
         write_series(o, &c->series[i]);
-    for (int64_t i = 0; i < c->items_n; i++)
-        write_item(o, &c->items[i]);
-    for (int64_t i = 0; i < c->items_n; i++) /* an id may come after what it tells of */
-        if (c->items[i].kind == ITEM_ARRAY)
-            find_scales(o, c, &c->items[i]);
-    for (int64_t i = 0; i < c->parts_n; i++)
+    write_items(o, c, wanted);
+    for (int64_t i = 0; i < c->parts_n && wanted == all_items; i++)
         write_part_link(o, &c->parts[i]);
     if (!c->is_part)
         write_env(o, c);
@@ -159,8 +173,34 @@ int content_save(const char *path, const struct content *c, struct err *err)
 
     if (!o)
         return -1;
-    write_content(o, c);
+    write_content(o, c, all_items);
     return h5_finish(o, err) || seal_put(path, err) ? -1 : 0;
+}
+
+/* ---- many runs in one file ---- */
+
+/* What a reader of numbers wants: no weights, no masks of them, no teacher's features, no
+ * vocabulary; and no links, since the file stands alone. */
+static bool is_told(const struct item *it)
+{
+    static const char *const left_out[] = {"/tensors/", "/features/", "/parts/"};
+    const char *path = it->pub.path;
+
+    for (size_t i = 0; i < sizeof left_out / sizeof *left_out; i++)
+        if (!strncmp(path, left_out[i], strlen(left_out[i])))
+            return false;
+    return it->kind != ITEM_REFERENCE && strcmp(path, "/model/vocab") != 0 &&
+           (strncmp(path, "/masks/", 7) != 0 || !strcmp(path, "/masks/heads"));
+}
+
+void content_add(struct h5_out *o, const struct content *c)
+{
+    char group[80];
+
+    snprintf(group, sizeof group, "/runs/%s", c->info.id);
+    h5_into(o, group);
+    write_content(o, c, is_told);
+    h5_into(o, NULL);
 }
 
 /* ---- reading ---- */

@@ -1,6 +1,7 @@
 /*
  * Reading a run, sealed or working, and through references other runs of the store.
  */
+#include "h5.h"
 #include "internal.h"
 
 #include <stdlib.h>
@@ -438,4 +439,19 @@ const struct run_item *run_item_find(const struct run *run, const char *path)
 int run_digest(struct run *run, char out[65], struct err *err)
 {
     return content_digest(run->content, RECORD_RESULT, out, err);
+}
+
+/* ---- many runs in one file ---- */
+
+int runs_bundle(const char *path, struct run *const *runs, int64_t n, struct err *err)
+{
+    struct h5_out *o = h5_create(path, err);
+
+    if (!o)
+        return -1;
+    h5_put_text(o, "/", "format", "retort-runs");
+    h5_put_i64(o, "/", "format_version", 1);
+    for (int64_t i = 0; i < n; i++)
+        content_add(o, runs[i]->content);
+    return h5_finish(o, err);
 }
