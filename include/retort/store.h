@@ -224,9 +224,9 @@ int run_load_steps(struct run *run, struct err *err);
 /* Steps that snapshots were taken at, in order; valid as long as the run. */
 int run_steps(struct run *run, const int64_t **steps, int64_t *n, struct err *err);
 
-/* One HDF5 file that stands alone: each run at /runs/<id> as docs/store.md has it, but for
- * what is large: models' weights and masks, features, vocabularies, snapshots. Each run
- * once. */
+/* One HDF5 file that stands alone: each run at /runs/<id> as docs/store.md has it, but
+ * for what is large: models' weights and masks, features, vocabularies, snapshots. Each
+ * run once. */
 int runs_bundle(const char *path, struct run *const *runs, int64_t n, struct err *err);
 
 /* Recomputes the result digest of a sealed run from its contents. */
