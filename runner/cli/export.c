@@ -186,9 +186,7 @@ static const struct flag flags[] = {
 const struct verb verb_export = {
     .name = "export",
     .group = "Results",
-    .summary =
-        "runs for other programs: notebooks, CSV, GLUE and SQuAD files, Hugging Face "
-        "folders",
+    .summary = "runs for other programs: notebooks, CSV, GLUE, SQuAD, Hugging Face",
     .synopsis = "--notebook DIR [DECL] [WHAT...]\n--csv [options] [WHAT...]\n--glue DIR "
                 "WHAT...\n--squad DIR RUN\n--hf RUN DIR",
     .operands = operands,
