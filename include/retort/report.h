@@ -92,8 +92,8 @@ void observations_release(struct observations *o);
  * it tells a spread, "equivalence": {"margin": 2} (in the table's unit) asks of each cell whether its
  * mean is the paper's but for less than the margin: by two one-sided tests after Welch.
  *
- * A plot is a line for each row over the columns' numbers ("lines"), or a map of the cells'
- * colours ("map").
+ * A plot is a line for each row over the columns' numbers ("lines"), groups of bars ("bars"), a
+ * map of the cells' colours ("map"), or the metric over the steps of the cells' runs ("steps").
  */
 /* clang-format on */
 struct table;
@@ -205,8 +205,11 @@ struct plot_series {
     const char *name;
     int64_t n;
     const double *x, *y;
-    const double *err; /* half height of the band; NaN or NULL: none */
+    const double *err; /* half height of the band, or of the bar's whisker; NaN or NULL:
+                          none */
     bool points_only;  /* a paper's figures: dashed, no band */
+    bool thin;         /* one of many runs: a faint line, not in the key */
+    int64_t style;     /* which colour, shape and dash, from 1; 0: by its place */
 };
 struct plot {
     const char *title, *x_label, *y_label;
@@ -214,6 +217,9 @@ struct plot {
     const struct plot_series *series;
     double low, high; /* what the values cannot pass (a share: 0 and 1), where bands end;
                          NaN or infinite: none */
+    bool bars;        /* groups of bars: x is 0, 1, 2 ... */
+    int64_t n_names;  /* of bars: groups */
+    const char *const *x_name; /* (n_names) of bars: what stands below each group */
 };
 
 /* Cells as colours: (rows, cols) values, NaN where there is none. A scale of two colours
@@ -227,14 +233,61 @@ struct plot_map {
     int digits;
 };
 
+/* Background and colours of a picture's files. */
+enum plot_theme { PLOT_LIGHT, PLOT_DARK };
+
 /* Writes BASE.dat, BASE.gp and, by running gnuplot, BASE.png, BASE.svg, BASE.pdf. The
  * script needs nothing but the data beside it. Without gnuplot: ERR_IO, script and data
  * are there. */
-int plot_write(const struct plot *plot, const char *base, struct err *err);
-int plot_map_write(const struct plot_map *map, const char *base, struct err *err);
-/* As the declaration says: a line for each row over the columns' values (which must be
- * numbers), band: one std, cut at the metric's bounds; or a map. */
-int table_plot(const struct table *t, const char *base, struct err *err);
+int plot_write(const struct plot *plot, const char *base, enum plot_theme theme,
+               struct err *err);
+int plot_map_write(const struct plot_map *map, const char *base, enum plot_theme theme,
+                   struct err *err);
+
+/* The same for a page of HTML: an <svg> whose colours are the page's CSS variables
+ * (runner/report/page.css), then a list as its key. `id` is unique on the page; readers
+ * without eyes are told the ends of each line. */
+void plot_svg(struct strbuf *out, const struct plot *plot, const char *id);
+void plot_map_svg(struct strbuf *out, const struct plot_map *map, const char *id);
+
+/* What the declaration's "plot" shows of a filled table. Values and names live as long as
+ * the table; the store is read for "steps" alone. ERR_INPUT where there is nothing to be
+ * shown: columns that are no numbers, no cell with a value. */
+struct picture {
+    bool is_map;
+    struct plot plot;
+    struct plot_map map;
+};
+int table_picture(struct picture *out, const struct table *t, struct store *store,
+                  struct err *err);
+/* The picture's files. */
+int table_plot(const struct table *t, struct store *store, const char *base,
+               enum plot_theme theme, struct err *err);
+
+/* ---- a page ---- */
+
+/*
+ * One HTML page of a sweep, with all it needs in it: the given tables with their
+ * pictures, curves over steps and maps of scores of each stage, every run with its pins,
+ * what failed and what was not run. Tables sort, colours follow the reader's system or
+ * the page's switch. Names are text in it, never markup.
+ */
+struct page {
+    const struct plan *plan;
+    struct store *store;
+    struct page_table {
+        const struct table *table; /* filled and tested; NULL: `problem` says why not */
+        const char *name;          /* of its file */
+        const char *problem;
+    } * table;
+    int64_t n_tables;
+    const char *store_url; /* from the page to the store's folder, percent-encoded; or
+                              NULL: files are not linked */
+    double now;            /* Unix seconds */
+};
+/* *missing: jobs that have no sealed run. */
+int page_print(struct strbuf *out, const struct page *page, int64_t *missing,
+               struct err *err);
 
 /* ---- difference of two runs ---- */
 

@@ -16,7 +16,7 @@ struct args {
     struct common common;
     const char *decl, *base, *spec;
     struct string_list set;
-    int format;
+    int format, theme;
     bool trace;
 };
 
@@ -55,7 +55,8 @@ static int run_plot(const void *given)
     int rc;
 
     if (cells_open(&q, args->decl, args->spec, &args->set, args->common.store, &err) ||
-        cells_fill(&q, &err) || table_plot(q.table, args->base, &err)) {
+        cells_fill(&q, &err) ||
+        table_plot(q.table, q.store, args->base, (enum plot_theme)args->theme, &err)) {
         rc = tell_error(&err);
     } else {
         printf("%s.png\n", args->base);
@@ -91,6 +92,7 @@ static const struct flag table_flags[] = {
     CELLS_FLAGS(struct args),
     FLAG_END,
 };
+static const char *const themes[] = {"light", "dark", NULL};
 static const struct flag plot_flags[] = {
     {.name = "out",
      .type = OPT_STRING,
@@ -98,6 +100,12 @@ static const struct flag plot_flags[] = {
      .def = "plot",
      .help = "write BASE.png, BASE.svg and BASE.pdf, BASE.gp and BASE.dat",
      .offset = offsetof(struct args, base)},
+    {.name = "theme",
+     .type = OPT_ENUM,
+     .def = "light",
+     .choices = themes,
+     .help = "ground and colours",
+     .offset = offsetof(struct args, theme)},
     CELLS_FLAGS(struct args),
     FLAG_END,
 };
@@ -127,8 +135,10 @@ const struct verb verb_plot = {
     .flags = plot_flags,
     .common = COMMON_STORE,
     .about =
-        "A line for each row of the table over its columns, with a band of one standard "
-        "deviation. The script and the data it was made from stand beside it.",
+        "As the declaration's \"plot\" says: a line for each row of the table over its "
+        "columns, with a band of one standard deviation; groups of bars; a map of the "
+        "cells; or the metric over the steps of the runs. The script and the data it was "
+        "made from stand beside it.",
     .size = sizeof(struct args),
     .run = run_plot,
 };

@@ -1,9 +1,9 @@
 /*
  * Plots by gnuplot, run as a program on a script that a person can run again.
  *
- * Colours are Okabe and Ito's (2008), told apart with any kind of colour vision; each
- * series has its own point shape and dash too, so that the plot survives a
- * black-and-white printer.
+ * Colours are Okabe and Ito's (2008), told apart with any kind of colour vision, on dark
+ * ground the lighter ones; each series has its own point shape too, and bars their own
+ * pattern, so that the plot survives a black-and-white printer.
  */
 #include <errno.h>
 #include <math.h>
@@ -19,9 +19,27 @@
 
 extern char **environ;
 
-static const char *const colours[] = {"#0072B2", "#D55E00", "#009E73", "#CC79A7",
-                                      "#E69F00", "#56B4E9", "#000000"};
+static const struct {
+    const char *ground, *text, *border, *grid, *series[PLOT_STYLES];
+} themes[] = {
+    {"#ffffff",
+     "#000000",
+     "#444444",
+     "#dddddd",
+     {"#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"}},
+    {"#16191d",
+     "#e8e8e8",
+     "#9a9a9a",
+     "#3a3f45",
+     {"#56B4E9", "#E69F00", "#2BC79A", "#E6A3C8", "#F0E442", "#FF8A4C", "#ffffff"}},
+};
 static const int points[] = {7, 5, 9, 13, 11, 4, 6};
+static const int patterns[] = {3, 4, 1, 5, 2, 6, 7}; /* 3 is solid */
+
+int plot_style(const struct plot_series *s, int64_t place)
+{
+    return (int)((s->style ? s->style - 1 : place) % PLOT_STYLES);
+}
 
 void plot_quoted(struct strbuf *out, const char *s)
 {
@@ -36,38 +54,44 @@ void plot_quoted(struct strbuf *out, const char *s)
 }
 
 void plot_head(struct strbuf *out, const char *name, const char *title,
-               const char *x_label, const char *y_label)
+               const char *x_label, const char *y_label, enum plot_theme theme)
 {
+    const char *text = themes[theme].text;
+
     strbuf_puts(out, "# Run in this folder: gnuplot THIS_FILE\nset encoding utf8\n");
     strbuf_puts(out, "data = ");
     plot_quoted(out, name);
     strbuf_puts(out, ".'.dat'\nset title ");
     plot_quoted(out, title);
-    strbuf_puts(out, " noenhanced\nset xlabel ");
+    strbuf_printf(out, " noenhanced textcolor rgb '%s'\nset xlabel ", text);
     plot_quoted(out, x_label);
-    strbuf_puts(out, " noenhanced\nset ylabel ");
+    strbuf_printf(out, " noenhanced textcolor rgb '%s'\nset ylabel ", text);
     plot_quoted(out, y_label);
-    strbuf_puts(out, " noenhanced\nset border 3 linecolor rgb '#444444'\n");
+    strbuf_printf(out, " noenhanced textcolor rgb '%s'\n", text);
+    strbuf_printf(out, "set tics textcolor rgb '%s'\nset key textcolor rgb '%s'\n", text,
+                  text);
+    strbuf_printf(out, "set border 3 linecolor rgb '%s'\n", themes[theme].border);
 }
 
-void plot_outputs(struct strbuf *out, const char *name,
-                  void (*put)(struct strbuf *out, const void *what), const void *what)
+void plot_outputs(struct strbuf *out, const char *name, enum plot_theme theme,
+                  void (*put)(struct strbuf *out, const void *what,
+                              enum plot_theme theme),
+                  const void *what)
 {
     static const struct {
         const char *end, *terminal;
         int text;
-    } kinds[] = {
-        {"png", "pngcairo size 1200,800 font 'DejaVu Sans,18' background '#ffffff'", 18},
-        {"svg", "svg size 900,600 font 'DejaVu Sans,15' background '#ffffff'", 15},
-        {"pdf", "pdfcairo size 6in,4in font 'DejaVu Sans,10'", 10}};
+    } kinds[] = {{"png", "pngcairo size 1200,800 font 'DejaVu Sans,18'", 18},
+                 {"svg", "svg size 900,600 font 'DejaVu Sans,15'", 15},
+                 {"pdf", "pdfcairo size 6in,4in font 'DejaVu Sans,10'", 10}};
 
     for (int i = 0; i < 3; i++) {
-        strbuf_printf(out, "\nset terminal %s\ntext = %d\nset output ", kinds[i].terminal,
-                      kinds[i].text);
+        strbuf_printf(out, "\nset terminal %s background '%s'\ntext = %d\nset output ",
+                      kinds[i].terminal, themes[theme].ground, kinds[i].text);
         plot_quoted(out, name);
         strbuf_printf(out, ".'.%s'\n", kinds[i].end);
         if (i == 0)
-            put(out, what);
+            put(out, what, theme);
         else
             strbuf_puts(out, "replot\n");
     }
@@ -79,6 +103,21 @@ void plot_outputs(struct strbuf *out, const char *name,
 static double band_of(const struct plot_series *s, int64_t i)
 {
     return s->err && !isnan(s->err[i]) ? s->err[i] : 0;
+}
+
+/* Bars of a group stand side by side: they share 0.8 of it. */
+static double bar_width(const struct plot *plot)
+{
+    return 0.8 / (double)plot->n_series;
+}
+
+static double place_of(const struct plot *plot, int64_t series, int64_t i)
+{
+    double x = plot->series[series].x[i];
+
+    if (!plot->bars)
+        return x;
+    return x + ((double)series - (double)(plot->n_series - 1) / 2) * bar_width(plot);
 }
 
 /* One block for each series: x, y, low, high. Points without a value are left out. */
@@ -93,7 +132,8 @@ static void put_data(struct strbuf *out, const struct plot *plot)
             strbuf_putc(out, (unsigned char)*c >= ' ' ? *c : ' ');
         strbuf_putc(out, '\n');
         for (int64_t i = 0; i < s->n; i++) {
-            double v[4] = {s->x[i], s->y[i], /* fmax and fmin pass NaN over */
+            double v[4] = {place_of(plot, k, i),
+                           s->y[i], /* fmax and fmin pass NaN over */
                            fmax(s->y[i] - band_of(s, i), plot->low),
                            fmin(s->y[i] + band_of(s, i), plot->high)};
             if (!isfinite(v[0]) || !isfinite(v[1]))
@@ -118,33 +158,73 @@ static bool has_band(const struct plot_series *s)
     return false;
 }
 
-/* The curves: all bands first, so that no band hides a line. */
-static void put_curves(struct strbuf *out, const void *what)
+static void put_band(struct strbuf *out, int64_t k, const char *colour)
+{
+    strbuf_printf(out,
+                  "data index %lld using 1:3:4 with filledcurves fillcolor rgb '%s' "
+                  "fillstyle transparent solid 0.18 noborder notitle",
+                  (long long)k, colour);
+}
+
+static void put_curve(struct strbuf *out, const struct plot_series *s, int64_t k,
+                      const char *colour, int style)
+{
+    if (s->thin) { /* 80: the share of the ground that shines through, in hexadecimal */
+        strbuf_printf(out,
+                      "data index %lld using 1:2 with lines linecolor rgb '#80%s' "
+                      "linewidth 1 notitle",
+                      (long long)k, colour + 1);
+        return;
+    }
+    strbuf_printf(out,
+                  "data index %lld using 1:2 with linespoints linecolor rgb '%s' "
+                  "linewidth %s pointtype %d pointsize %s dashtype %d ",
+                  (long long)k, colour, s->points_only ? "1.5" : "2", points[style],
+                  s->points_only ? "0.6" : "0.8", s->points_only ? 2 : 1);
+    if (s->n > 40) /* a point for each would hide the line */
+        strbuf_printf(out, "pointinterval %lld ", (long long)(s->n / 8));
+    strbuf_puts(out, "title ");
+    plot_quoted(out, s->name);
+}
+
+static void put_bars(struct strbuf *out, const struct plot_series *s, int64_t k,
+                     const char *colour, int style, enum plot_theme theme)
+{
+    strbuf_printf(out,
+                  "data index %lld using 1:2 with boxes linecolor rgb '%s' fillstyle "
+                  "transparent pattern %d border linecolor rgb '%s' title ",
+                  (long long)k, colour, patterns[style], colour);
+    plot_quoted(out, s->name);
+    if (has_band(s))
+        strbuf_printf(
+            out,
+            ", \\\n     data index %lld using 1:3:(0):($4-$3) with vectors heads "
+            "size graph 0.006,90 linecolor rgb '%s' linewidth 1.5 notitle",
+            (long long)k, themes[theme].text);
+}
+
+/* The curves: all bands first, so that no band hides a line; then what is faint. */
+static void put_curves(struct strbuf *out, const void *what, enum plot_theme theme)
 {
     const struct plot *plot = what;
     bool first = true;
-    for (int64_t k = 0; k < plot->n_series; k++) {
-        if (!has_band(&plot->series[k]))
-            continue;
-        strbuf_puts(out, first ? "plot " : ", \\\n     ");
-        strbuf_printf(out,
-                      "data index %lld using 1:3:4 with filledcurves fillcolor rgb '%s' "
-                      "fillstyle transparent solid 0.18 noborder notitle",
-                      (long long)k, colours[k % 7]);
-        first = false;
-    }
-    for (int64_t k = 0; k < plot->n_series; k++) {
-        const struct plot_series *s = &plot->series[k];
-        strbuf_puts(out, first ? "plot " : ", \\\n     ");
-        strbuf_printf(out,
-                      "data index %lld using 1:2 with linespoints linecolor rgb '%s' "
-                      "linewidth %s pointtype %d pointsize %s dashtype %d title ",
-                      (long long)k, colours[k % 7], s->points_only ? "1.5" : "2",
-                      points[k % 7], s->points_only ? "0.6" : "0.8",
-                      s->points_only ? 2 : 1);
-        plot_quoted(out, s->name);
-        first = false;
-    }
+
+    for (int pass = 0; pass < 3; pass++)
+        for (int64_t k = 0; k < plot->n_series; k++) {
+            const struct plot_series *s = &plot->series[k];
+            int style = plot_style(s, k);
+            const char *colour = themes[theme].series[style];
+            if (pass == 0 ? plot->bars || !has_band(s) : s->thin != (pass == 1))
+                continue;
+            strbuf_puts(out, first ? "plot " : ", \\\n     ");
+            first = false;
+            if (pass == 0)
+                put_band(out, k, colour);
+            else if (plot->bars)
+                put_bars(out, s, k, colour, style, theme);
+            else
+                put_curve(out, s, k, colour, style);
+        }
     strbuf_putc(out, '\n');
 }
 
@@ -164,20 +244,50 @@ static void put_range(struct strbuf *out, const struct plot *plot)
     strbuf_puts(out, "]\n");
 }
 
-static void put_script(struct strbuf *out, const struct plot *plot, const char *name)
+static int64_t in_key(const struct plot *plot)
 {
-    plot_head(out, name, plot->title, plot->x_label, plot->y_label);
-    strbuf_puts(out,
-                "set tics nomirror\n"
-                "set grid ytics linetype 1 linecolor rgb '#dddddd' linewidth 1\n"
-                "set autoscale xfix\n"
-                "set key at screen 0.5, screen 0.02 center bottom horizontal maxcols 3 "
-                "noenhanced\n"
-                "set offsets graph 0.02, graph 0.02, 0, 0\n");
+    int64_t n = 0;
+
+    for (int64_t k = 0; k < plot->n_series; k++)
+        n += !plot->series[k].thin;
+    return n;
+}
+
+/* Names below the groups of bars, which stand on the axis. */
+static void put_groups(struct strbuf *out, const struct plot *plot)
+{
+    strbuf_puts(out, "set boxwidth ");
+    strbuf_double(out, bar_width(plot));
+    strbuf_puts(out, "\nset xtics (");
+    for (int64_t i = 0; i < plot->n_names; i++) {
+        strbuf_puts(out, i ? ", " : "");
+        plot_quoted(out, plot->x_name[i]);
+        strbuf_printf(out, " %lld", (long long)i);
+    }
+    strbuf_printf(out,
+                  ") scale 0 noenhanced\nset xrange [-0.6:%lld.6]\n"
+                  "set xzeroaxis linetype 1 linecolor rgb '#888888'\n",
+                  (long long)(plot->n_names - 1));
+}
+
+static void put_script(struct strbuf *out, const struct plot *plot, const char *name,
+                       enum plot_theme theme)
+{
+    plot_head(out, name, plot->title, plot->x_label, plot->y_label, theme);
+    strbuf_printf(out,
+                  "set tics nomirror\n"
+                  "set grid ytics linetype 1 linecolor rgb '%s' linewidth 1\n"
+                  "set autoscale xfix\n"
+                  "set key at screen 0.5, screen 0.02 center bottom horizontal maxcols 3 "
+                  "noenhanced\n"
+                  "set offsets graph 0.02, graph 0.02, 0, 0\n",
+                  themes[theme].grid);
     put_range(out, plot);
+    if (plot->bars)
+        put_groups(out, plot);
     /* The key stands under the axis label, three names a line. */
-    strbuf_printf(out, "set bmargin %lld\n", (long long)(4 + (plot->n_series + 2) / 3));
-    plot_outputs(out, name, put_curves, plot);
+    strbuf_printf(out, "set bmargin %lld\n", (long long)(4 + (in_key(plot) + 2) / 3));
+    plot_outputs(out, name, theme, put_curves, plot);
 }
 
 static int write_beside(const char *base, const char *end, const struct strbuf *sb,
@@ -271,7 +381,8 @@ int plot_finish(const char *base, const struct strbuf *data, const struct strbuf
     return rc;
 }
 
-int plot_write(const struct plot *plot, const char *base, struct err *err)
+int plot_write(const struct plot *plot, const char *base, enum plot_theme theme,
+               struct err *err)
 {
     struct strbuf data = STRBUF_INIT, script = STRBUF_INIT;
     int rc;
@@ -279,7 +390,7 @@ int plot_write(const struct plot *plot, const char *base, struct err *err)
     if (plot->n_series < 1)
         return err_set(err, ERR_INPUT, "%s: nothing to plot", base);
     put_data(&data, plot);
-    put_script(&script, plot, path_base(base));
+    put_script(&script, plot, path_base(base), theme);
     rc = plot_finish(base, &data, &script, err);
     strbuf_release(&script);
     strbuf_release(&data);

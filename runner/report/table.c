@@ -244,12 +244,10 @@ static void read_mark(struct reader *r, const struct json *root)
 
 static void read_kind(struct reader *r, const struct json *plot)
 {
-    const char *kind = read_text(r, plot, "kind", "lines");
+    static const char *const kinds[] = {"lines", "bars", "map", "steps", NULL};
+    int kind = choice(r, plot, "kind", kinds[PLOT_LINES], kinds);
 
-    r->t->plot_map = strcmp(kind, "map") == 0;
-    if (!r->t->plot_map && strcmp(kind, "lines") != 0)
-        json_error(r->doc, json_get(plot, "kind"), r->diags,
-                   "\"kind\" is \"%s\"; it must be \"lines\" or \"map\"", kind);
+    r->t->plot_kind = kind < 0 ? PLOT_LINES : (enum plot_kind)kind;
 }
 
 static int read_root(struct reader *r, struct err *err)

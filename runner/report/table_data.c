@@ -289,7 +289,8 @@ static void json_axis(struct json_writer *w, const char *key, const struct axis 
 
 static void json_plot(struct json_writer *w, const struct table *t)
 {
-    const char *const texts[][2] = {{"kind", t->plot_map ? "map" : "lines"},
+    static const char *const kinds[] = {"lines", "bars", "map", "steps"};
+    const char *const texts[][2] = {{"kind", kinds[t->plot_kind]},
                                     {"title", t->plot_title},
                                     {"x", table_x_label(t)},
                                     {"y", table_y_label(t)}};

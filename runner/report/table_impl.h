@@ -55,7 +55,7 @@ struct table {
     const char *mark; /* metric, or NULL */
     double mark_below;
     const char *plot_title, *plot_x, *plot_y;
-    bool plot_map;
+    enum plot_kind { PLOT_LINES, PLOT_BARS, PLOT_MAP, PLOT_STEPS } plot_kind;
     struct want {
         const char *stage, *metric;
     } * want;

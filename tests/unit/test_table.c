@@ -254,7 +254,7 @@ static void a_plot_is_written_with_its_script(void **state)
                "\"scale\": 100}, \"plot\": {\"y\": \"Accuracy (%)\"}",
                scratch());
     snprintf(path, sizeof(path), "%s/out/an 'odd' name", scratch());
-    assert_ok(table_plot(t, path, &err), &err);
+    assert_ok(table_plot(t, NULL, path, PLOT_LIGHT, &err), &err);
     for (int i = 0; i < 5; i++) {
         snprintf(path, sizeof(path), "%s/out/an 'odd' name.%s", scratch(), ends[i]);
         assert_true(file_size(path) > 100);
@@ -528,7 +528,7 @@ static void a_map_is_drawn(void **state)
     }
     struct table *t = scores_table(&err);
     snprintf(path, sizeof(path), "%s/map", scratch());
-    assert_ok(table_plot(t, path, &err), &err);
+    assert_ok(table_plot(t, NULL, path, PLOT_LIGHT, &err), &err);
     snprintf(path, sizeof(path), "%s/map.dat", scratch());
     assert_ok(file_read(&text, &len, path, 1 << 20, &err), &err);
     assert_non_null(strstr(text, "0 0 10 \"10.0†\""));
@@ -549,7 +549,7 @@ static void a_band_ends_at_the_metrics_bounds(void **state)
     char path[160], *text = NULL;
     int64_t len;
     double x[] = {0, 1}, y[] = {99, 1}, sd[] = {10, 10};
-    struct plot_series s = {"a", 2, x, y, sd, false};
+    struct plot_series s = {.name = "a", .n = 2, .x = x, .y = y, .err = sd};
     struct plot plot = {.title = "t",
                         .x_label = "x",
                         .y_label = "y",
@@ -561,7 +561,7 @@ static void a_band_ends_at_the_metrics_bounds(void **state)
         skip();
     }
     snprintf(path, sizeof(path), "%s/bounds", scratch());
-    assert_ok(plot_write(&plot, path, &err), &err);
+    assert_ok(plot_write(&plot, path, PLOT_LIGHT, &err), &err);
     snprintf(path, sizeof(path), "%s/bounds.dat", scratch());
     assert_ok(file_read(&text, &len, path, 1 << 20, &err), &err);
     assert_non_null(strstr(text, "0 99 89 100\n"));
