@@ -52,13 +52,18 @@ $(BUILD)/build_info.h: FORCE tools/build-info.sh
 .PHONY: FORCE
 FORCE:
 
-# The notebook that is exported, as a C string.
-$(BUILD)/notebook.inc: notebooks-export/notebook.py
-	@mkdir -p $(@D)
-	@sed 's/\\/\\\\/g; s/"/\\"/g; s/.*/"&\\n"/' $< > $@
+# Texts that the program writes out, as C strings: the notebook, a page's style and script.
+define string_rule
+$(BUILD)/$(notdir $(basename $(1))).inc: $(1)
+	@mkdir -p $$(@D)
+	@sed 's/\\/\\\\/g; s/"/\\"/g; s/.*/"&\\n"/' $$< > $$@
+endef
+$(foreach f,notebooks-export/notebook.py runner/report/page_style.css runner/report/page_script.js, \
+    $(eval $(call string_rule,$(f))))
 
 $(BUILD)/obj/runner/pins/build.o: $(BUILD)/build_info.h
 $(BUILD)/obj/runner/cli/notebook.o: $(BUILD)/notebook.inc
+$(BUILD)/obj/runner/report/page.o: $(BUILD)/page_style.inc $(BUILD)/page_script.inc
 $(BUILD)/obj/%.o: %.c $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -I$(BUILD) -MMD -MP -c -o $@ $<

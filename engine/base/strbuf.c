@@ -294,3 +294,18 @@ const char *nearest_name(const char *wrong, const char *const *names)
     }
     return found;
 }
+
+void strbuf_csv(struct strbuf *sb, const char *text)
+{
+    if (!strpbrk(text, ",\"\r\n") && *text != ' ') {
+        strbuf_puts(sb, text);
+        return;
+    }
+    strbuf_putc(sb, '"');
+    for (; *text; text++) {
+        if (*text == '"')
+            strbuf_putc(sb, '"');
+        strbuf_putc(sb, *text);
+    }
+    strbuf_putc(sb, '"');
+}

@@ -40,6 +40,10 @@ char *strbuf_take(struct strbuf *sb, struct err *err);
  * JSON). */
 void strbuf_double(struct strbuf *sb, double x);
 
+/* A field of a CSV file as RFC 4180 wants it: quoted where it must be, and where it
+ * begins with a blank, which some readers would drop. */
+void strbuf_csv(struct strbuf *sb, const char *text);
+
 /* The other way: a decimal number that is all of `s`, finite, with a point whatever the
  * locale says (strtod follows it). 0, or -1 and *out as it was. */
 int text_double(double *out, const char *s);

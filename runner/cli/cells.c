@@ -6,20 +6,15 @@
 
 #include "retort/pins.h"
 
-int cells_open(struct cells *q, const char *decl, const char *spec,
-               const struct string_list *set, const char *store, struct err *err)
+int cells_open_spec(struct cells *q, const char *spec, const struct string_list *set,
+                    const char *store, struct err *err)
 {
     char class[65];
     struct plan_options opt = {.env_class = class};
 
-    q->decl = decl;
-    if (table_load(&q->table, q->decl, err) || env_class(class, err) ||
-        store_open(&q->store, store, false, err))
+    q->path = spec;
+    if (env_class(class, err) || store_open(&q->store, store, false, err))
         return -1;
-    q->path = spec ? spec : table_spec(q->table);
-    if (!q->path)
-        return err_set(err, ERR_INPUT,
-                       "%s: \"spec\" is missing: whose runs fill the table", q->decl);
     q->diags = diags_new(err);
     if (!q->diags)
         return -1;
@@ -27,6 +22,31 @@ int cells_open(struct cells *q, const char *decl, const char *spec,
     if (q->spec)
         q->plan = plan_new(q->spec, q->store, &opt, q->diags);
     return q->plan ? 0 : diags_to_err(q->diags, err);
+}
+
+int cells_open(struct cells *q, const char *decl, const char *spec,
+               const struct string_list *set, const char *store, struct err *err)
+{
+    q->decl = decl;
+    if (table_load(&q->table, q->decl, err))
+        return -1;
+    if (!spec)
+        spec = table_spec(q->table);
+    if (!spec)
+        return err_set(err, ERR_INPUT,
+                       "%s: \"spec\" is missing: whose runs fill the table", q->decl);
+    return cells_open_spec(q, spec, set, store, err);
+}
+
+int cells_share(struct cells *q, const char *decl, const struct cells *from,
+                struct err *err)
+{
+    *q = *from;
+    q->shared = true;
+    q->table = NULL;
+    q->obs = (struct observations){NULL, 0, 0, NULL};
+    q->decl = decl;
+    return table_load(&q->table, decl, err);
 }
 
 int cells_fill(struct cells *q, struct err *err)
@@ -47,11 +67,13 @@ int cells_fill(struct cells *q, struct err *err)
 void cells_close(struct cells *q)
 {
     observations_release(&q->obs);
+    table_free(q->table);
+    if (q->shared)
+        return;
     plan_free(q->plan);
     spec_free(q->spec);
     diags_free(q->diags);
     store_close(q->store);
-    table_free(q->table);
 }
 
 /* Runs that are there and cannot be read: nobody would look for them behind a cell. */

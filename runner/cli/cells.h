@@ -15,6 +15,7 @@ struct cells {
     struct plan *plan;
     struct diags *diags;
     struct observations obs;
+    bool shared; /* store, spec and plan belong to another */
 };
 
 /* Whose runs: flags of the verbs whose arguments S hold `spec` and `set`. */
@@ -31,6 +32,12 @@ struct cells {
 /* Zeroed before; `spec` goes before the declaration's own if it is not NULL. */
 int cells_open(struct cells *q, const char *decl, const char *spec,
                const struct string_list *set, const char *store, struct err *err);
+/* The spec, its plan and the store alone: no table. */
+int cells_open_spec(struct cells *q, const char *spec, const struct string_list *set,
+                    const char *store, struct err *err);
+/* The table of a declaration over what `from` has opened, which must outlive it. */
+int cells_share(struct cells *q, const char *decl, const struct cells *from,
+                struct err *err);
 /* Fills and tests. */
 int cells_fill(struct cells *q, struct err *err);
 /* On stderr, of runs that were there and cannot be read: why. */

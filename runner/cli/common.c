@@ -73,18 +73,3 @@ int text_width(const char *text)
         n += ((unsigned char)*text & 0xc0) != 0x80;
     return n;
 }
-
-void csv_text(struct strbuf *out, const char *text)
-{
-    if (!strpbrk(text, ",\"\r\n") && *text != ' ') {
-        strbuf_puts(out, text);
-        return;
-    }
-    strbuf_putc(out, '"');
-    for (; *text; text++) {
-        if (*text == '"')
-            strbuf_putc(out, '"');
-        strbuf_putc(out, *text);
-    }
-    strbuf_putc(out, '"');
-}

@@ -42,7 +42,7 @@ static void put_header(struct csv *c)
     strbuf_puts(&c->out, "spec,stage,method,seed");
     for (int64_t i = 0; i < c->n; i++) {
         strbuf_putc(&c->out, ',');
-        csv_text(&c->out, c->variable[i]);
+        strbuf_csv(&c->out, c->variable[i]);
     }
     strbuf_puts(&c->out, ",task,split,metric,step,value,run\r\n");
 }
@@ -51,7 +51,7 @@ static void put_header(struct csv *c)
 
 static void field(struct csv *c, const char *text)
 {
-    csv_text(&c->out, text);
+    strbuf_csv(&c->out, text);
     strbuf_putc(&c->out, ',');
 }
 

@@ -270,17 +270,17 @@ static void put_line(struct strbuf *out, const struct book *b, const struct line
     if (l->point >= 0)
         strbuf_printf(out, "%lld", (long long)l->point);
     strbuf_putc(out, ',');
-    csv_text(out, l->label);
+    strbuf_csv(out, l->label);
     strbuf_putc(out, ',');
     if (l->has_seed)
         strbuf_printf(out, "%llu", (unsigned long long)l->seed);
     for (int64_t i = 0; i < b->n_variables; i++) {
         strbuf_putc(out, ',');
-        csv_text(out, value_of(l, b->variable[i]));
+        strbuf_csv(out, value_of(l, b->variable[i]));
     }
     for (int i = 0; i < 3; i++) {
         strbuf_putc(out, ',');
-        csv_text(out, texts[i]);
+        strbuf_csv(out, texts[i]);
     }
     strbuf_printf(out, ",%s\r\n", l->run);
 }
@@ -293,7 +293,7 @@ static int write_points(const struct book *b, const char *dir, struct err *err)
     strbuf_puts(&sb, "point,label,seed");
     for (int64_t i = 0; i < b->n_variables; i++) {
         strbuf_putc(&sb, ',');
-        csv_text(&sb, b->variable[i]);
+        strbuf_csv(&sb, b->variable[i]);
     }
     strbuf_puts(&sb, ",spec,stage,method,run\r\n");
     for (int64_t i = 0; i < b->n_lines; i++)
@@ -326,7 +326,7 @@ static int put_series(struct strbuf *out, struct book *b, struct run *run,
             hold(b, "curves");
         for (int64_t k = 0; k < s.n; k++) {
             strbuf_printf(out, "%s,", run_info(run)->id);
-            csv_text(out, s.name);
+            strbuf_csv(out, s.name);
             strbuf_printf(out, ",%lld,", (long long)s.step[k]);
             strbuf_double(out, s.value[k]);
             strbuf_puts(out, "\r\n");

@@ -139,7 +139,7 @@ static void put_step(struct strbuf *out, const struct args *a, const struct tabl
         strbuf_printf(out, "step %-6lld", step);
     for (int64_t i = from; i < to; i++) {
         if (a->csv) {
-            csv_text(out, t->name[t->v[i].series]);
+            strbuf_csv(out, t->name[t->v[i].series]);
             strbuf_printf(out, ",%lld,", step);
             put_number(out, t->v[i].value, true);
             strbuf_puts(out, "\r\n");

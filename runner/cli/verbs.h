@@ -17,8 +17,8 @@ const char *const *verb_names(void);
 
 extern const struct verb verb_run, verb_plan;
 extern const struct verb verb_ls, verb_show, verb_log, verb_label, verb_note, verb_rm;
-extern const struct verb verb_table, verb_plot, verb_power, verb_diff, verb_export,
-    verb_score;
+extern const struct verb verb_table, verb_plot, verb_report, verb_power, verb_diff,
+    verb_export, verb_score;
 extern const struct verb verb_generate;
 extern const struct verb verb_verify, verb_fsck;
 extern const struct verb verb_list, verb_schema, verb_manual, verb_doctor,
@@ -57,8 +57,6 @@ int print_text(struct strbuf *text);
 int screen_width(void);
 /* May the descriptor be sent colours? A terminal, NO_COLOR not set, TERM not "dumb". */
 bool screen_color(int fd);
-/* A field of a CSV file as RFC 4180 wants it: quoted where it must be. */
-void csv_text(struct strbuf *out, const char *text);
 /* Columns that a UTF-8 text takes, one for each code point. */
 int text_width(const char *text);
 

@@ -7,21 +7,6 @@
 #include "retort/json.h"
 #include "table_impl.h"
 
-static void put_csv(struct strbuf *out, const char *s)
-{
-    if (!strpbrk(s, ",\"\n\r")) {
-        strbuf_puts(out, s);
-        return;
-    }
-    strbuf_putc(out, '"');
-    for (; *s; s++) {
-        if (*s == '"')
-            strbuf_putc(out, '"');
-        strbuf_putc(out, *s);
-    }
-    strbuf_putc(out, '"');
-}
-
 /* An empty field where there is no number. */
 static void put_number(struct strbuf *out, double x)
 {
@@ -60,9 +45,9 @@ static void csv_tests(struct strbuf *out, const struct table *t,
 
 static void csv_names(struct strbuf *out, const struct table *t, int64_t i)
 {
-    put_csv(out, t->rows.v[i / t->cols.n].name);
+    strbuf_csv(out, t->rows.v[i / t->cols.n].name);
     strbuf_putc(out, ',');
-    put_csv(out, t->cols.v[i % t->cols.n].name);
+    strbuf_csv(out, t->cols.v[i % t->cols.n].name);
 }
 
 /* A line for each run of each cell. */

@@ -97,6 +97,8 @@ void table_bounds(const struct table *t, double *low, double *high);
 
 const char *table_state_name(enum cell_state state);
 void table_print_csv(struct strbuf *out, const struct table *t, bool trace);
+/* For a page: it sorts (page_script.js), and its runs are links to their rows. */
+void table_print_page(struct strbuf *out, const struct table *t);
 void table_print_json(struct strbuf *out, const struct table *t);
 
 /* The paper's figure for a cell, scaled: mean NaN if there is none, std NaN and n 0 where

@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "retort/json.h"
+#include "html.h"
 #include "table_impl.h"
 
 int table_format_parse(enum table_format *out, const char *name, struct err *err)
@@ -39,6 +39,7 @@ struct sheet {
     const struct table *t;
     struct strbuf *out;
     enum table_format format;
+    bool page; /* html that sorts and links to runs: part of a page */
 };
 
 static void put(const struct sheet *s, const char *md, const char *latex,
@@ -96,29 +97,6 @@ static void put_md(struct strbuf *out, char c, char before, char after)
         strbuf_putc(out, c);
 }
 
-static void put_html(struct strbuf *out, char c)
-{
-    switch (c) {
-    case '&':
-        strbuf_puts(out, "&amp;");
-        break;
-    case '<':
-        strbuf_puts(out, "&lt;");
-        break;
-    case '>':
-        strbuf_puts(out, "&gt;");
-        break;
-    case '"':
-        strbuf_puts(out, "&quot;");
-        break;
-    case '\'':
-        strbuf_puts(out, "&#39;");
-        break;
-    default:
-        strbuf_putc(out, c);
-    }
-}
-
 /* A name from a file: what would be markup is text. Line ends become blanks, other
  * control characters question marks. */
 static void put_text(const struct sheet *s, const char *text)
@@ -132,7 +110,7 @@ static void put_text(const struct sheet *s, const char *text)
         if (s->format == TABLE_LATEX)
             put_latex(s->out, c);
         else if (s->format == TABLE_HTML)
-            put_html(s->out, c);
+            html_char(s->out, c);
         else
             put_md(s->out, c, p == text ? ' ' : p[-1], p[1]);
     }
@@ -308,12 +286,22 @@ static bool row_has_paper(const struct table *t, int64_t row)
 static void begin_row(const struct sheet *s, bool below)
 {
     put(s, "| ", below ? "\\quad " : "",
-        below ? "<tr class=\"paper\"><th scope=\"row\">" : "<tr><th scope=\"row\">");
+        below ? "<tr class=\"paper\"><th scope=\"row\">"
+              : "<tbody><tr><th scope=\"row\">");
 }
 
-static void next_cell(const struct sheet *s, int64_t column)
+/* `x` is what a page sorts by; NaN: nothing. */
+static void next_cell(const struct sheet *s, int64_t column, double x)
 {
-    put(s, " | ", " & ", column ? "</td><td>" : "</th><td>");
+    put(s, " | ", " & ", column ? "</td><td" : "</th><td");
+    if (s->format != TABLE_HTML)
+        return;
+    if (s->page && !isnan(x)) {
+        strbuf_puts(s->out, " data-v=\"");
+        strbuf_double(s->out, x);
+        strbuf_putc(s->out, '"');
+    }
+    strbuf_putc(s->out, '>');
 }
 
 static void end_row(const struct sheet *s)
@@ -326,7 +314,7 @@ static void put_below(const struct sheet *s, int64_t row, enum below what)
     begin_row(s, true);
     below_name(s, what);
     for (int64_t c = 0; c < s->t->cols.n; c++) {
-        next_cell(s, c);
+        next_cell(s, c, (double)NAN);
         if (!below_cell(s, table_cell(s->t, row, c), what))
             put(s, "–", "--", "–");
     }
@@ -340,13 +328,14 @@ static void put_row(const struct sheet *s, int64_t row)
     begin_row(s, false);
     put_text(s, s->t->rows.v[row].name);
     for (int64_t c = 0; c < s->t->cols.n; c++) {
-        next_cell(s, c);
+        next_cell(s, c, table_cell(s->t, row, c)->mean);
         put_cell(s, table_cell(s->t, row, c));
     }
     end_row(s);
     for (enum below k = BELOW_PAPER; k <= last && row_has_paper(s->t, row); k++)
         if (k != BELOW_INSIDE || (s->t->show & SHOW_INTERVAL))
             put_below(s, row, k);
+    put(s, "", "", "</tbody>\n");
 }
 
 /* What the rows and the columns are: "layer / head". */
@@ -525,8 +514,13 @@ static void trace_cell(const struct sheet *s, int64_t i)
     for (int64_t k = 0; k < s->t->n_seeds; k++) {
         if (c->of_seed[k] < 0)
             continue;
-        strbuf_printf(s->out, "%s seed %llu %.10s ", any ? ";" : "",
-                      (unsigned long long)s->t->seed[k], c->run[c->of_seed[k]]);
+        const char *run = c->run[c->of_seed[k]];
+        strbuf_printf(s->out, "%s seed %llu ", any ? ";" : "",
+                      (unsigned long long)s->t->seed[k]);
+        if (s->page)
+            strbuf_printf(s->out, "<a href=\"#run-%s\">%.10s</a> ", run, run);
+        else
+            strbuf_printf(s->out, "%.10s ", run);
         strbuf_double(s->out, c->x[c->of_seed[k]]);
         any = true;
     }
@@ -597,7 +591,8 @@ static void print_html(const struct sheet *s)
 {
     const struct table *t = s->t;
 
-    strbuf_puts(s->out, "<table class=\"retort\">\n<caption>");
+    strbuf_puts(s->out, s->page ? "<table class=\"sort\">\n<caption>"
+                                : "<table class=\"retort\">\n<caption>");
     put_text(s, t->title);
     strbuf_puts(s->out, "</caption>\n<thead><tr><th scope=\"col\">");
     put_corner(s);
@@ -607,10 +602,11 @@ static void print_html(const struct sheet *s)
         put_text(s, t->cols.v[c].name);
         strbuf_puts(s->out, "</th>");
     }
-    strbuf_puts(s->out, "</tr></thead>\n<tbody>\n");
+    strbuf_puts(s->out, "</tr></thead>\n");
     for (int64_t r = 0; r < t->rows.n; r++)
         put_row(s, r);
-    strbuf_puts(s->out, "</tbody>\n</table>\n<p>");
+    strbuf_puts(s->out,
+                s->page ? "</table></div>\n<p class=\"legend\">" : "</table>\n<p>");
     put_legend(s);
     strbuf_puts(s->out, "</p>\n");
 }
@@ -618,7 +614,7 @@ static void print_html(const struct sheet *s)
 int table_print(const struct table *t, enum table_format format, bool trace,
                 struct strbuf *out, struct err *err)
 {
-    struct sheet s = {t, out, format};
+    struct sheet s = {t, out, format, false};
 
     if (!t->cell)
         BUG("table_print before table_fill");
@@ -635,4 +631,16 @@ int table_print(const struct table *t, enum table_format format, bool trace,
     if (trace && format != TABLE_CSV && format != TABLE_JSON)
         put_trace(&s);
     return strbuf_failed(out, err);
+}
+
+void table_print_page(struct strbuf *out, const struct table *t)
+{
+    struct sheet s = {t, out, TABLE_HTML, true};
+
+    strbuf_puts(out,
+                "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"");
+    html_text(out, *t->title ? t->title : "table");
+    strbuf_puts(out, "\">");
+    print_html(&s);
+    put_trace(&s);
 }
