@@ -245,8 +245,8 @@ int plot_map_write(const struct plot_map *map, const char *base, enum plot_theme
                    struct err *err);
 
 /* The same for a page of HTML: an <svg> whose colours are the page's CSS variables
- * (runner/report/page_style.css), then a list as its key. `id` is unique on the page; readers
- * without eyes are told the ends of each line. */
+ * (runner/report/page_style.css), then a list as its key. `id` is unique on the page;
+ * readers without eyes are told the ends of each line. */
 void plot_svg(struct strbuf *out, const struct plot *plot, const char *id);
 void plot_map_svg(struct strbuf *out, const struct plot_map *map, const char *id);
 

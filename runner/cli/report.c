@@ -186,8 +186,8 @@ static void url_path(struct strbuf *out, const char *path)
     }
 }
 
-/* From the folder of the page to the store, percent-encoded; NULL where one of them has no
- * place. */
+/* From the folder of the page to the store, percent-encoded; NULL where one of them has
+ * no place. */
 static char *store_url(const char *out, const char *store, struct err *err)
 {
     char *dir = path_dir(out, err);

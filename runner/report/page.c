@@ -2,8 +2,8 @@
  * One HTML page of a sweep: the frame, the summary, the declared tables.
  *
  * The page asks nothing of a network: its content security policy forbids it, style and
- * script stand in it (page_style.css, page_script.js). Without the script all is there but the
- * sorting.
+ * script stand in it (page_style.css, page_script.js). Without the script all is there
+ * but the sorting.
  */
 #include <stdlib.h>
 #include <string.h>
