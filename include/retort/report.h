@@ -26,6 +26,7 @@ struct observation {
     bool stale; /* of a run that the spec no longer asks for, or of another env_class */
     bool undefined; /* the run says "not a number" (a correlation with a constant) */
     bool failed;    /* there is no run, since its last try failed */
+    bool imported;  /* another program measured it */
     /* What a metric of an evaluation was measured on. NULL: not known. */
     const char *data;   /* task, version and digests of its files, as JSON */
     const char *labels; /* a declared task's classes, columns and metrics, as JSON */
@@ -45,6 +46,11 @@ struct observations {
  */
 int observe(struct observations *out, const struct plan *plan, struct store *store,
             const char *stage, const char *metric, struct err *err);
+/* Adds what runs say that `retort import` made under a name: the stage is "import:" and
+ * that name. ERR_MISSING if there is none. */
+#define IMPORT_PREFIX "import:"
+int observe_imported(struct observations *out, struct store *store, const char *stage,
+                     const char *metric, struct err *err);
 void observations_release(struct observations *o);
 
 /* clang-format off */
@@ -174,6 +180,7 @@ struct table_cell {
     double *x;                      /* (n) scaled values */
     double median;
     int64_t failed;   /* seeds whose last try failed */
+    int64_t imported; /* runs that another program made */
     int64_t *of_seed; /* of each seed of the table: its place in run and x, or -1 */
     const char *data, *labels; /* what it was measured on, or NULL */
     struct cell_test versus;   /* the baseline */

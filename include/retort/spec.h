@@ -10,6 +10,7 @@
 #ifndef RETORT_SPEC_H
 #define RETORT_SPEC_H
 
+#include "retort/hash.h"
 #include "retort/json.h"
 #include "retort/method.h"
 #include "retort/store.h"
@@ -145,6 +146,11 @@ const char *task_data_dir(void);
  * there. Free *out. */
 int task_find_dir(char **out, const struct task *task, const char *data_dir,
                   struct err *err);
+
+/* What a job's id holds of a split's files: their SHA-256. A task that is generated has
+ * none. */
+int task_digest(char hex[SHA256_HEX], const struct task *task, const char *split,
+                struct err *err);
 
 /* ---- "record": what runs keep beyond the default (docs/spec.md, retort/record.h) ----
  */

@@ -3,6 +3,7 @@
 #include "cells.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "retort/pins.h"
 
@@ -57,7 +58,9 @@ int cells_fill(struct cells *q, struct err *err)
         if (!stage || !metric)
             return err_set(err, ERR_INPUT,
                            "%s: each cell needs a \"stage\" and a \"metric\"", q->decl);
-        if (observe(&q->obs, q->plan, q->store, stage, metric, err))
+        bool imported = !strncmp(stage, IMPORT_PREFIX, strlen(IMPORT_PREFIX));
+        if (imported ? observe_imported(&q->obs, q->store, stage, metric, err)
+                     : observe(&q->obs, q->plan, q->store, stage, metric, err))
             return -1;
     }
     return table_fill(q->table, q->obs.v, q->obs.n, err) ||

@@ -11,7 +11,7 @@ const struct verb *const verbs[] = {
     /* Runs */
     &verb_ls, &verb_show, &verb_log, &verb_label, &verb_note, &verb_rm,
     /* Results */
-    &verb_table, &verb_plot, &verb_report, &verb_power, &verb_diff, &verb_export, &verb_generate, &verb_score,
+    &verb_table, &verb_plot, &verb_report, &verb_power, &verb_diff, &verb_export, &verb_import, &verb_generate, &verb_score,
     /* The store */
     &verb_verify, &verb_fsck,
     /* Retort itself */

@@ -18,7 +18,7 @@ const char *const *verb_names(void);
 extern const struct verb verb_run, verb_plan;
 extern const struct verb verb_ls, verb_show, verb_log, verb_label, verb_note, verb_rm;
 extern const struct verb verb_table, verb_plot, verb_report, verb_power, verb_diff,
-    verb_export, verb_score;
+    verb_export, verb_import, verb_score;
 extern const struct verb verb_generate;
 extern const struct verb verb_verify, verb_fsck;
 extern const struct verb verb_list, verb_schema, verb_manual, verb_doctor,

@@ -198,6 +198,27 @@ static const char *digest_split(struct planner *pl, const char *dir,
     return NULL;
 }
 
+/* The same for whoever has no plan: of "dev[0:100]" the whole split's. */
+int task_digest(char hex[SHA256_HEX], const struct task *task, const char *split,
+                struct err *err)
+{
+    struct plan plan = {.arena = arena_new(err)};
+    struct planner pl = {.plan = &plan};
+    size_t n = strcspn(split, "[");
+    char *whole = mem_strndup(split, n, err), *dir = NULL;
+    const char *digest = NULL;
+
+    if (plan.arena && whole && !task_find_dir(&dir, task, task_data_dir(), err) &&
+        (digest = digest_split(&pl, dir, task, whole, err)))
+        memcpy(hex, digest, SHA256_HEX);
+    free(dir);
+    free(whole);
+    free(pl.digest);
+    map_release(&pl.digests);
+    arena_free(plan.arena);
+    return digest ? 0 : -1;
+}
+
 static bool split_used(const struct stage_decl *st, const char *split, bool *any)
 {
     for (const struct option *o = st->method->options; o && o->name; o++) {

@@ -231,6 +231,86 @@ done:
     return rc;
 }
 
+/* ---- runs of another program ---- */
+
+/* Seed and variables of a run that was imported stand in what its id is made of. */
+static int observe_run(struct observations *out, struct run *run, const char *stage,
+                       const char *metric, struct err *err)
+{
+    const char *text = run_head_text(run, "resolved");
+    struct diags *diags = diags_new(err);
+    struct json_doc *doc =
+        text && diags ? json_parse(text, (int64_t)strlen(text), "/resolved", diags)
+                      : NULL;
+    const struct json *options = doc ? json_get(json_root(doc), "options") : NULL;
+    struct reading r = {.n = 0};
+    int64_t n = json_count(options), i = 0;
+    const char **var = arena_zalloc(out->arena, (n + 1) * (int64_t)sizeof *var);
+    const char **value = arena_zalloc(out->arena, (n + 1) * (int64_t)sizeof *value);
+    struct strbuf sb = STRBUF_INIT;
+    int rc = var && value && doc ? read_metric(&r, run, metric, out->arena) : -1;
+
+    if (!rc && !strncmp(metric, "eval/", 5))
+        read_measure(&r, run, out->arena);
+    for (const struct json *v = json_first(options); !rc && v; v = json_next(v), i++) {
+        strbuf_clear(&sb);
+        json_canonical(v, &sb);
+        var[i] = arena_strdup(out->arena, json_key(v));
+        value[i] = arena_strdup(out->arena, strbuf_text(&sb));
+    }
+    struct observation x = {
+        .stage = arena_strdup(out->arena, stage),
+        .metric = arena_strdup(out->arena, metric),
+        .n_vars = n,
+        .var = var,
+        .value = value,
+        .seed = run_info(run)->seed,
+        .x = r.n ? *r.x : (double)NAN,
+        .run_id = arena_strdup(out->arena, run_info(run)->id),
+        .undefined = r.n && isnan(*r.x),
+        .imported = true,
+        .data = r.data,
+        .labels = r.labels,
+    };
+    strbuf_release(&sb);
+    json_doc_free(doc);
+    diags_free(diags);
+    if (arena_failed(out->arena, err) || rc ||
+        (r.n && mem_grow((void **)&out->v, out->n, &out->capacity, sizeof x, err)))
+        return -1;
+    if (r.n)
+        out->v[out->n++] = x;
+    return 0;
+}
+
+int observe_imported(struct observations *out, struct store *store, const char *stage,
+                     const char *metric, struct err *err)
+{
+    const char *name = stage + strlen(IMPORT_PREFIX);
+    struct run_info *list = NULL;
+    int64_t n = 0, found = 0;
+    int rc;
+
+    if (!out->arena && !(out->arena = arena_new(err)))
+        return -1;
+    rc = store_list(store, &list, &n, err);
+    for (int64_t i = 0; !rc && i < n; i++) {
+        struct run *run = NULL;
+        if (list[i].state != RUN_SEALED || strcmp(list[i].name, name) != 0 ||
+            strcmp(list[i].method, "foreign") != 0)
+            continue;
+        found++;
+        rc = run_open(&run, store, list[i].id, false, err) ||
+             observe_run(out, run, stage, metric, err);
+        run_close(run);
+    }
+    free(list);
+    if (!rc && !found)
+        return err_set(err, ERR_MISSING, "%s: no runs were imported under the name %s",
+                       store_dir(store), name);
+    return rc ? -1 : 0;
+}
+
 void observations_release(struct observations *o)
 {
     free(o->v);

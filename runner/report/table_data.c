@@ -233,6 +233,8 @@ static void json_cell(struct json_writer *w, const struct table *t, int64_t i)
     json_i64(w, c->wanted);
     json_member(w, "failed");
     json_i64(w, c->failed);
+    json_member(w, "imported");
+    json_i64(w, c->imported);
     for (int k = 0; k < 6; k++) {
         json_member(w, numbers[k].key);
         json_num(w, numbers[k].x);

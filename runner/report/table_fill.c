@@ -131,6 +131,7 @@ static int cell_add(struct table *t, struct table_cell *cell, const char **seed_
         at = cell->n++;
         cell->run[at] = arena_strdup(t->arena, id);
         cell->x[at] = o->x * scale;
+        cell->imported += o->imported;
     }
     cell->of_seed[seed] = at;
     return 0;

@@ -176,6 +176,8 @@ static void put_marks(const struct sheet *s, const struct table_cell *c)
         put(s, "†", "$^{\\dagger}$", "<sup>†</sup>");
     else if (c->marked)
         put(s, "(†)", "$^{(\\dagger)}$", "<sup>(†)</sup>");
+    if (c->imported)
+        put(s, "‡", "$^{\\ddagger}$", "<sup>‡</sup>");
     if (c->state == CELL_PARTIAL)
         put(s, "\\*", "$^{*}$", "<sup>*</sup>");
     if (c->state == CELL_STALE)
@@ -434,11 +436,17 @@ static void put_tests(const struct sheet *s)
 
 static void put_states(const struct sheet *s)
 {
-    int64_t count[5] = {0}, failed = 0;
+    int64_t count[5] = {0}, failed = 0, imported = 0;
 
     for (int64_t i = 0; i < cells_of(s->t); i++) {
         count[s->t->cell[i].state]++;
         failed += s->t->cell[i].failed;
+        imported += s->t->cell[i].imported > 0;
+    }
+    if (imported) {
+        put(s, " ‡", " $^{\\ddagger}$", " ‡");
+        strbuf_printf(s->out, ": imported, measured by another program (%lld).",
+                      (long long)imported);
     }
     if (count[CELL_MISSING])
         strbuf_printf(s->out, " missing: no run (%lld).", (long long)count[CELL_MISSING]);

@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "internal.h"
+#include "retort/json.h"
 
 #define ATTR_MAX 65536
 #define DEPTH_MAX 64
@@ -717,4 +718,147 @@ int h5_walk(struct h5_in *in, const struct h5_visitor *v, struct err *err)
     H5Gclose(root);
     free(w);
     return err_is_set(&local) ? err_set(err, local.code, "%s", local.text) : 0;
+}
+
+/* ---- another program's file ---- */
+
+#define COLUMNS_MAX 10000
+#define ROWS_MAX 10000000
+
+struct h5_column {
+    char name[256];
+    int64_t n; /* -1: a scalar */
+    H5T_class_t kind;
+    void *data; /* double, int64_t, or char * that HDF5 owns */
+    hid_t type, space;
+};
+
+struct h5_columns {
+    const char *path;
+    struct h5_column *v;
+    int64_t n, capacity, rows;
+    struct err *err;
+};
+
+static int read_column(struct h5_columns *c, struct h5_column *col, hid_t d)
+{
+    hid_t type = H5Dget_type(d);
+    int64_t count;
+
+    col->space = H5Dget_space(d);
+    count = (int64_t)H5Sget_simple_extent_npoints(col->space);
+    col->kind = H5Tget_class(type);
+    if (col->kind == H5T_ENUM) /* booleans of h5py */
+        col->kind = H5T_INTEGER;
+    col->type = col->kind == H5T_INTEGER ? H5Tcopy(H5T_NATIVE_INT64)
+                : col->kind == H5T_FLOAT ? H5Tcopy(H5T_NATIVE_DOUBLE)
+                                         : H5Tcopy(H5T_C_S1);
+    if (col->kind == H5T_STRING) {
+        H5Tset_size(col->type, H5T_VARIABLE);
+        H5Tset_cset(col->type, H5Tget_cset(type));
+    }
+    if (col->kind == H5T_STRING && H5Tis_variable_str(type) == 0) {
+        H5Tclose(col->type);
+        col->type = H5Tcopy(type); /* of fixed length, read as they are */
+    }
+    size_t width = H5Tget_size(col->type);
+    H5Tclose(type);
+    if (count < 0 || count > ROWS_MAX || width > 65536)
+        return err_set(c->err, ERR_INPUT, "%s: /%s: holds too much", c->path, col->name);
+    col->data = mem_new(count + 1, width, c->err);
+    if (!col->data)
+        return -1;
+    if (H5Dread(d, col->type, H5S_ALL, H5S_ALL, H5P_DEFAULT, col->data) < 0)
+        return h5_fail(c->err, ERR_INPUT, c->path, "a data set cannot be read");
+    return 0;
+}
+
+/* Data sets of numbers and texts in one dimension; what else lies there is passed over.
+ */
+static herr_t visit_column(hid_t group, const char *name, const H5L_info_t *info,
+                           void *ctx)
+{
+    struct h5_columns *c = ctx;
+    struct h5_column col = {.type = -1, .space = -1};
+    H5O_info_t what;
+
+    if (info->type != H5L_TYPE_HARD || strlen(name) >= sizeof col.name ||
+        H5Oget_info_by_name(group, name, &what, H5P_DEFAULT) < 0 ||
+        what.type != H5O_TYPE_DATASET)
+        return 0;
+    memcpy(col.name, name, strlen(name) + 1);
+    hid_t d = H5Dopen2(group, name, H5P_DEFAULT), type = H5Dget_type(d),
+          space = H5Dget_space(d);
+    H5T_class_t kind = H5Tget_class(type);
+    int rank = H5Sget_simple_extent_ndims(space);
+    int rc = 0;
+    bool fits = rank <= 1 && rank >= 0 &&
+                (kind == H5T_INTEGER || kind == H5T_FLOAT || kind == H5T_STRING ||
+                 kind == H5T_ENUM);
+    col.n = rank == 0 ? -1 : (int64_t)H5Sget_simple_extent_npoints(space);
+    H5Sclose(space);
+    H5Tclose(type);
+    if (fits && c->n == COLUMNS_MAX)
+        rc = err_set(c->err, ERR_INPUT, "%s: more than %d data sets", c->path,
+                     COLUMNS_MAX);
+    else if (fits && col.n >= 0 && c->rows >= 0 && col.n != c->rows)
+        rc = err_set(c->err, ERR_INPUT, "%s: /%s has %lld values, others have %lld",
+                     c->path, name, (long long)col.n, (long long)c->rows);
+    else if (fits)
+        rc = read_column(c, &col, d) ||
+             mem_grow((void **)&c->v, c->n, &c->capacity, sizeof *c->v, c->err);
+    H5Dclose(d);
+    if (rc || !fits)
+        return rc ? -1 : 0;
+    if (col.n >= 0)
+        c->rows = col.n;
+    c->v[c->n++] = col;
+    return 0;
+}
+
+static void put_value(struct json_writer *w, const struct h5_column *col, int64_t i)
+{
+    size_t width = H5Tget_size(col->type);
+    char *fixed = (char *)col->data + (size_t)i * width;
+
+    json_member(w, col->name);
+    if (col->kind == H5T_INTEGER) {
+        json_i64(w, ((const int64_t *)col->data)[i]);
+    } else if (col->kind == H5T_FLOAT) {
+        json_num(w, ((const double *)col->data)[i]);
+    } else if (H5Tis_variable_str(col->type) > 0) {
+        json_str(w, ((char *const *)col->data)[i]);
+    } else {
+        struct strbuf text = STRBUF_INIT;
+        size_t n = strnlen(fixed, width);
+        while (n && H5Tget_strpad(col->type) == H5T_STR_SPACEPAD && fixed[n - 1] == ' ')
+            n--;
+        json_put_string_n(&text, fixed, n);
+        json_raw(w, strbuf_text(&text));
+        strbuf_release(&text);
+    }
+}
+
+/* Nothing is given back: the process goes. */
+int h5_rows(struct strbuf *out, const char *path, struct err *err)
+{
+    struct h5_columns c = {.path = path, .rows = -1, .err = err};
+    hsize_t at = 0;
+
+    begin();
+    hid_t file = H5Fopen(path, H5F_ACC_RDONLY, H5P_DEFAULT);
+    if (file < 0)
+        return h5_fail(err, ERR_INPUT, path, "is no HDF5 file, or damaged");
+    if (H5Literate(file, H5_INDEX_NAME, H5_ITER_INC, &at, visit_column, &c) < 0)
+        return err_is_set(err) ? -1 : h5_fail(err, ERR_INPUT, path, "is damaged");
+    for (int64_t i = 0; i < (c.rows < 0 ? c.n > 0 : c.rows); i++) {
+        struct json_writer w;
+        json_begin(&w, out, false);
+        json_object(&w);
+        for (int64_t k = 0; k < c.n; k++)
+            put_value(&w, &c.v[k], c.v[k].n < 0 ? 0 : i);
+        json_object_end(&w);
+        strbuf_putc(out, '\n');
+    }
+    return strbuf_failed(out, err);
 }

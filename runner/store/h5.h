@@ -11,6 +11,7 @@
 
 #include "retort/file.h"
 #include "retort/stage.h"
+#include "retort/strbuf.h"
 
 /* ---- writing ---- */
 
@@ -81,5 +82,12 @@ bool h5_get_u64(struct h5_in *in, const char *path, const char *name, uint64_t *
 bool h5_get_f64(struct h5_in *in, const char *path, const char *name, double *out);
 /* All datasets and links, each group's in the order of their writing. */
 int h5_walk(struct h5_in *in, const struct h5_visitor *v, struct err *err);
+
+/* ---- another program's file ---- */
+
+/* Numbers and texts of the data sets at the root, of one length, as JSON lines: the i-th
+ * has each data set's i-th value under its name; a scalar stands in every line. The file
+ * may be damaged and take the process down: call it in one that may go. */
+int h5_rows(struct strbuf *out, const char *path, struct err *err);
 
 #endif

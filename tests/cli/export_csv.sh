@@ -32,7 +32,7 @@ test "$(grep -c . out)" -eq 2 || fail "not 2 lines"
 wants 0 '' 'all.csv: 20 lines' export --csv --out all.csv
 cmp all all.csv || fail "a file holds another than stdout"
 wants 0 '' 'no run yet' export --csv spec.json -m accuracy --store "$(mkdir empty && echo empty)"
-wants 2 '' 'one of --hf, --csv, --glue, --squad' export spec.json
+wants 2 '' 'one of --notebook, --hf, --csv, --glue, --squad' export spec.json
 wants 3 '' 'is neither a run' export --csv nothing
 if [ -z "${RETORT_PYTHON-}" ]; then echo "Python's csv is not here (RETORT_PYTHON)"; exit 77; fi
 "$RETORT_PYTHON" - <<'EOF' || exit 1
