@@ -1,14 +1,14 @@
 #!/bin/sh
-# Runs the tests and counts them: run.sh BUILD [KIND...], KIND of: unit parity fault fuzz cli golden.
+# Runs the tests and counts them: run.sh BUILD [KIND...], KIND of: unit parity fault fuzz cli golden browser.
 #
-# C tests are cmocka programs speaking TAP. Shell tests are tests/{cli,golden,parity}/NAME.sh, run in an empty
+# C tests are cmocka programs speaking TAP. Shell tests are tests/{cli,golden,parity,browser}/NAME.sh, run in an empty
 # folder with RETORT and SOURCE set: exit 0 passes, 77 skips (the reason is the last line), else failed;
 # where NAME.out, NAME.err or NAME.exit stands beside it, stdout, stderr or the exit code must be equal to it.
 # The last line reads: N passed, N failed, N skipped.
 set -u
 build=$1
 shift
-kinds=${*:-unit parity fault fuzz cli golden}
+kinds=${*:-unit parity fault fuzz cli golden browser}
 case $build in /*) ;; *) build=$PWD/$build ;; esac
 SOURCE=$PWD
 RETORT=$build/retort
@@ -89,7 +89,7 @@ for kind in $kinds; do
         done ;;
     esac
     case $kind in
-    cli | golden | parity)
+    cli | golden | parity | browser)
         for src in "$SOURCE"/tests/"$kind"/*.sh; do
             [ -e "$src" ] || continue
             name=$kind/$(basename "$src" .sh)

@@ -325,9 +325,9 @@ int page_runs(struct page_writer *w, const char *stage)
     strbuf_puts(w->out, "<div class=\"scroll\" tabindex=\"0\" role=\"region\" "
                         "aria-label=\"Runs of ");
     html_text(w->out, stage);
-    strbuf_puts(w->out, "\">\n<table class=\"sort\"><caption>Runs of ");
+    strbuf_puts(w->out, "\">\n<table class=\"sort\"><caption><span>Runs of ");
     html_text(w->out, stage);
-    strbuf_puts(w->out, "</caption>\n<thead><tr>");
+    strbuf_puts(w->out, "</span></caption>\n<thead><tr>");
     heading(w, "run", "");
     if (arms)
         heading(w, "variables", " class=\"text\"");
@@ -357,11 +357,12 @@ void page_missing(struct page_writer *w, int64_t missing)
     strbuf_puts(w->out,
                 "<h2 id=\"missing\">Not there</h2>\n<div class=\"scroll\" tabindex=\"0\" "
                 "role=\"region\" aria-label=\"Jobs without a result\">\n<table "
-                "class=\"sort\"><caption>Jobs without a result</caption>\n<thead><tr>");
+                "class=\"sort\"><caption><span>Jobs without a "
+                "result</span></caption>\n<thead><tr>");
     heading(w, "job", "");
     heading(w, "stage", " class=\"text\"");
-    heading(w, "variables", " class=\"text\"");
     heading(w, "state", " class=\"text\"");
+    heading(w, "variables", " class=\"text\"");
     heading(w, "why", " class=\"text\"");
     strbuf_puts(w->out, "</tr></thead>\n");
     for (int64_t i = 0; i < w->plan->n && told < MISSING_MOST; i++) {
@@ -374,10 +375,10 @@ void page_missing(struct page_writer *w, int64_t missing)
         link_to_run(w, job->id);
         strbuf_puts(w->out, "</th><td class=\"text\">");
         html_text(w->out, job->stage);
-        strbuf_puts(w->out, "</td><td class=\"text\">");
-        html_text(w->out, job->variables ? job->variables : "");
         strbuf_printf(w->out, "</td><td class=\"text bad\">%s</td><td class=\"text\">",
                       state_word(&w->job[i]));
+        html_text(w->out, job->variables ? job->variables : "");
+        strbuf_puts(w->out, "</td><td class=\"text\">");
         html_text(w->out, *why ? why : job->why ? job->why : "");
         strbuf_puts(w->out, "</td></tr></tbody>\n");
     }
@@ -476,7 +477,7 @@ static void put_data(struct page_writer *w)
     strbuf_puts(
         w->out,
         "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"Data\">"
-        "<table class=\"sort\"><caption>Data and checkpoints</caption>\n"
+        "<table class=\"sort\"><caption><span>Data and checkpoints</span></caption>\n"
         "<thead><tr><th scope=\"col\">what</th><th scope=\"col\" class=\"text\">"
         "read by</th><th scope=\"col\" class=\"text\">SHA-256</th></tr></thead>\n");
     for (int64_t i = 0; i < w->plan->n; i++)

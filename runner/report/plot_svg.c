@@ -12,6 +12,7 @@
 
 #include "html.h"
 #include "plot_impl.h"
+#include "retort/utf8.h"
 
 #define WIDTH 480.0
 #define HEIGHT 300.0
@@ -158,21 +159,43 @@ static void text_at(struct strbuf *out, double x, double y, const char *anchor,
     strbuf_puts(out, "</text>");
 }
 
+/* The beginning of a name, of as many letters as have room; "…" tells that it goes on. */
+static void cut_name(char out[160], const char *name, double room)
+{
+    int most = (int)fmin(fmax(room / LETTER, 1), 60), n = 0;
+    size_t at = 0;
+
+    for (; name[at] && n < most && at < 140; n++)
+        at += (size_t)utf8_step(name + at, (int64_t)strlen(name + at));
+    snprintf(out, 160, "%.*s%s", (int)at, name, name[at] ? "…" : "");
+}
+
+/* What the axes are: `x` below, `y` along the left side. */
+static void axis_titles(struct strbuf *out, const char *x, const char *y, double left,
+                        double right, double top, double bottom, double height)
+{
+    char text[160];
+
+    cut_name(text, x ? x : "", right - left);
+    text_at(out, (left + right) / 2, height - 8, "middle", text);
+    cut_name(text, y ? y : "", fmax(bottom - top, 40));
+    strbuf_printf(out,
+                  "<text transform=\"translate(13,%.1f) rotate(-90)\" "
+                  "text-anchor=\"middle\">",
+                  (top + bottom) / 2);
+    html_text(out, text);
+    strbuf_puts(out, "</text></g>\n");
+}
+
 /* Names below bars: cut where they would run into each other. */
 static void group_names(struct strbuf *out, const struct plot *p, const struct frame *f)
 {
     double room = (f->right - f->left) / (double)(p->n_names ? p->n_names : 1);
-    int64_t every = (int64_t)ceil(14 / room);
+    int64_t every = (int64_t)fmax(1, ceil(14 / room));
 
-    for (int64_t i = 0; i<p->n_names; i += every> 0 ? every : 1) {
-        char cut[64];
-        int n = (int)(room * (double)every / LETTER), len = 0;
-        const char *name = p->x_name[i];
-        for (; name[len] && len < n && len < 56; len++)
-            ;
-        while (len > 0 && name[len] && ((unsigned char)name[len] & 0xc0) == 0x80)
-            len--;
-        snprintf(cut, sizeof cut, "%.*s%s", len, name, name[len] ? "…" : "");
+    for (int64_t i = 0; i < p->n_names; i += every) {
+        char cut[160];
+        cut_name(cut, p->x_name[i], room * (double)every);
         text_at(out, x_at(f, (double)i), f->bottom + 17, "middle", cut);
     }
 }
@@ -201,14 +224,8 @@ static void axes(struct strbuf *out, const struct plot *p, const struct frame *f
     }
     if (p->bars)
         group_names(out, p, f);
-    text_at(out, (f->left + f->right) / 2, HEIGHT - 8, "middle",
-            p->x_label ? p->x_label : "");
-    strbuf_printf(out,
-                  "<text transform=\"translate(13,%.1f) rotate(-90)\" "
-                  "text-anchor=\"middle\">",
-                  (f->top + f->bottom) / 2);
-    html_text(out, p->y_label ? p->y_label : "");
-    strbuf_puts(out, "</text></g>");
+    axis_titles(out, p->x_label, p->y_label, f->left, f->right, f->top, f->bottom,
+                HEIGHT);
 }
 
 /* ---- series ---- */
@@ -515,33 +532,22 @@ static void map_names(struct strbuf *out, const struct plot_map *m, const struct
     double bottom = g->top + g->cell_h * (double)m->rows;
     double right = g->left + g->cell_w * (double)m->cols;
     /* Of names that are wider than their cell, every second or third. */
-    int64_t every =
-        (int64_t)ceil(LETTER * (double)longest(m->col_name, m->cols) / g->cell_w);
+    int64_t every = (int64_t)fmax(
+        1, ceil(LETTER * (double)longest(m->col_name, m->cols) / g->cell_w));
 
     strbuf_puts(out, "<g class=\"axis\">");
     for (int64_t r = 0; r < m->rows; r++) {
-        char cut[80];
-        int len = (int)strlen(m->row_name[r]);
-        if (len > 24)
-            for (len = 24;
-                 len > 0 && ((unsigned char)m->row_name[r][len] & 0xc0) == 0x80;)
-                len--;
-        snprintf(cut, sizeof cut, "%.*s%s", len, m->row_name[r],
-                 m->row_name[r][len] ? "…" : "");
+        char cut[160];
+        cut_name(cut, m->row_name[r], 24 * LETTER);
         text_at(out, g->left - 5, g->top + g->cell_h * ((double)r + 0.5) + 4.5, "end",
                 cut);
     }
-    for (int64_t c = 0; c<m->cols; c += every> 0 ? every : 1)
-        text_at(out, g->left + g->cell_w * ((double)c + 0.5), bottom + 16, "middle",
-                m->col_name[c]);
-    text_at(out, (g->left + right) / 2, g->height - 6, "middle",
-            m->x_label ? m->x_label : "");
-    strbuf_printf(out,
-                  "<text transform=\"translate(13,%.1f) rotate(-90)\" "
-                  "text-anchor=\"middle\">",
-                  (g->top + bottom) / 2);
-    html_text(out, m->y_label ? m->y_label : "");
-    strbuf_puts(out, "</text></g>\n");
+    for (int64_t c = 0; c < m->cols; c += every) {
+        char cut[160];
+        cut_name(cut, m->col_name[c], g->cell_w * (double)every);
+        text_at(out, g->left + g->cell_w * ((double)c + 0.5), bottom + 16, "middle", cut);
+    }
+    axis_titles(out, m->x_label, m->y_label, g->left, right, g->top, bottom, g->height);
 }
 
 void plot_map_svg(struct strbuf *out, const struct plot_map *m, const char *id)

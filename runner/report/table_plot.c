@@ -66,10 +66,19 @@ const char *table_x_label(const struct table *t)
     return axis_label(t, t->plot_x, &t->cols);
 }
 
+/* "accuracy" of "eval/glue/mrpc/dev/accuracy": a title says the rest. */
+static const char *short_metric(const char *name)
+{
+    const char *last = name ? strrchr(name, '/') : NULL;
+
+    return last && !strncmp(name, "eval/", 5) ? last + 1 : name;
+}
+
 const char *table_y_label(const struct table *t)
 {
-    return t->plot_kind == PLOT_MAP ? axis_label(t, t->plot_y, &t->rows)
-                                    : label_of(t, t->plot_y, t->metric, t->unit);
+    return t->plot_kind == PLOT_MAP
+               ? axis_label(t, t->plot_y, &t->rows)
+               : label_of(t, t->plot_y, short_metric(t->metric), t->unit);
 }
 
 static const char *metric_of_row(const struct table *t, int64_t row)

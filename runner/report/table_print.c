@@ -599,10 +599,11 @@ static void print_html(const struct sheet *s)
 {
     const struct table *t = s->t;
 
-    strbuf_puts(s->out, s->page ? "<table class=\"sort\">\n<caption>"
+    strbuf_puts(s->out, s->page ? "<table class=\"sort\">\n<caption><span>"
                                 : "<table class=\"retort\">\n<caption>");
-    put_text(s, t->title);
-    strbuf_puts(s->out, "</caption>\n<thead><tr><th scope=\"col\">");
+    put_text(s, s->page && !*t->title ? "Table" : t->title);
+    strbuf_puts(s->out, s->page ? "</span></caption>\n" : "</caption>\n");
+    strbuf_puts(s->out, "<thead><tr><th scope=\"col\">");
     put_corner(s);
     strbuf_puts(s->out, "</th>");
     for (int64_t c = 0; c < t->cols.n; c++) {

@@ -57,9 +57,3 @@ grep -q 'to "test": {"over": "seeds"}' log || fail "power over examples: $(cat l
 sed 's/"compare": {"row": "none"}, //' t.json > n.json
 "$RETORT" power n.json 2> log && fail "power without a baseline"
 grep -q 'nothing is compared' log || fail "power without a baseline: $(cat log)"
-
-# The LaTeX source compiles, where LaTeX is.
-if command -v pdflatex > /dev/null; then
-    { printf '%s\n' '\documentclass{article}' '\usepackage{booktabs}' '\begin{document}'; cat trace.latex; printf '%s\n' '\end{document}'; } > paper.tex
-    pdflatex -interaction=nonstopmode -halt-on-error paper.tex > tex.log 2>&1 || fail "LaTeX: $(grep -A5 '^!' tex.log)"
-fi
