@@ -13,6 +13,7 @@
 
 #include "retort/pool.h"
 #include "retort/spec.h"
+#include "retort/strbuf.h"
 
 /* ---- one job ---- */
 
@@ -65,6 +66,7 @@ struct launch {
     int threads;         /* of each; 0: the cores, shared among the workers */
     bool quiet;          /* tell failures and notes alone */
     const char *profile; /* folder for each job's profile, or NULL */
+    const bool *only;    /* of each job: is it ours to run? NULL: all are */
 };
 
 struct launch_result {
@@ -72,6 +74,7 @@ struct launch_result {
     int64_t refused;  /* of those that failed: by the system (full disk, no memory) */
     int64_t left_out; /* not run, for what they need failed */
     int64_t stopped;  /* stopped or not begun, because of a signal */
+    int64_t others;   /* not ours to run, and not sealed before */
     int signal;       /* that asked to stop, or 0 */
     bool preempted;   /* USR1 under Slurm: to be submitted again */
     double seconds;
@@ -90,6 +93,28 @@ void launch_share(const struct launch *l, int *workers, int *threads);
 /* Seconds it will take, from what the plan expects of its jobs; those of unknown length
  * count nothing. Needs plan, jobs and threads. */
 double launch_forecast(const struct launch *l);
+
+/* ---- on a cluster (slurm.c) ---- */
+
+struct slurm_result {
+    int64_t jobs, tasks, arrays; /* submitted */
+    int64_t on_their_way;        /* jobs that an earlier submission still has */
+    struct strbuf ids, dir;      /* "12 13": Slurm's numbers; where lists and logs are */
+};
+
+/*
+ * Submits what the plan's states ask for to Slurm, as arrays that wait for each other;
+ * what each task asks for is the spec's "cluster". `command` is `retort run ..` with
+ * absolute paths; --part (and --threads) are added. All or nothing: arrays of a
+ * submission that fails are cancelled. ERR_MISSING if there is no Slurm here.
+ */
+int slurm_submit(struct slurm_result *out, const struct launch *l,
+                 const char *const *command, int64_t n_command, struct err *err);
+void slurm_result_release(struct slurm_result *r);
+/* The jobs of this task of an array (SLURM_ARRAY_TASK_ID), for struct launch; free(). */
+int part_read(bool **only, const struct plan *plan, const char *path, struct err *err);
+/* Has Slurm queue the task again that this process is; it will kill us for that. */
+int slurm_requeue(struct err *err);
 
 /* ---- a worker ---- */
 

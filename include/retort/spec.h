@@ -52,6 +52,15 @@ struct point {
     const char *label;  /* of a list's item, or NULL */
     uint64_t seed;
 };
+/* What a job asks of a cluster's scheduler ("cluster" in the spec): decides no bit. */
+struct cluster {
+    int64_t cores, gpus; /* of a task */
+    int64_t chunk;       /* jobs of a task; 0: by their expected time */
+    int64_t warn;        /* seconds before its end that a task is told */
+    const char *memory, *time, *partition, *account; /* as Slurm reads them, or NULL */
+};
+struct cluster spec_cluster(const struct spec *spec, const char *stage);
+
 int64_t spec_point_count(const struct spec *spec);
 const struct point *spec_point(const struct spec *spec, int64_t i);
 int64_t spec_stage_count(const struct spec *spec);

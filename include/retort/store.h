@@ -49,6 +49,7 @@ struct run_info {
     int64_t step;      /* of the last checkpoint, when partial */
     char digest[65];   /* result digest, when sealed */
     char failure[512]; /* why the last try ended, "" if it did not fail */
+    char holder[160];  /* who works on it, when active */
 };
 
 /* State of one run by its full id. Cheap. */

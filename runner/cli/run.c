@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "retort/file.h"
 #include "retort/ops.h"
@@ -62,6 +63,8 @@ static void put_command(struct strbuf *out, const struct plan_args *a)
         strbuf_printf(out, " --jobs=%lld", (long long)a->common.jobs);
     if (a->common.threads)
         strbuf_printf(out, " --threads=%lld", (long long)a->common.threads);
+    if (a->launch)
+        strbuf_printf(out, " --launch=%s", launch_choices[a->launch]);
     if (a->rerun_on)
         strbuf_printf(out, " --rerun-on=%s", rerun_choices[a->rerun_on]);
     if (a->require_clean)
@@ -91,8 +94,8 @@ static void tell_end(const struct plan_args *a, const struct launch_result *r)
     strbuf_printf(&sb, "%lld done, %lld failed, %lld cached", (long long)r->done,
                   (long long)r->failed, (long long)r->cached);
     if (r->left_out)
-        strbuf_printf(&sb, ", %lld left out for what failed before them",
-                      (long long)r->left_out);
+        strbuf_printf(&sb, ", %lld left out for what failed%s before them",
+                      (long long)r->left_out, r->others ? " or is missing" : "");
     if (r->stopped)
         strbuf_printf(&sb, ", %lld to do", (long long)r->stopped);
     strbuf_puts(&sb, " in ");
@@ -116,7 +119,19 @@ static int exit_code(const struct launch_result *r)
         return 75;
     if (r->failed)
         return r->refused == r->failed ? 4 : 1;
-    return 0;
+    return r->left_out ? 1 : 0;
+}
+
+/* A task of Slurm that was told that its time is over is queued again, and ended for
+ * that: one that ends before would count as done. */
+static void queue_again(void)
+{
+    struct err err = ERR_INIT;
+
+    if (slurm_requeue(&err))
+        tell_error(&err);
+    else
+        sleep(60);
 }
 
 /* ---- the whole ---- */
@@ -136,6 +151,7 @@ static int launch(const struct plan_args *a, const struct session *s, struct err
     struct strbuf pins = STRBUF_INIT;
     char *dir = path_dir(a->spec, err);
     const char *revision = spec_revision(s->spec);
+    bool *only = NULL;
     int rc = -1, workers, threads;
 
     launch_share(&l, &workers, &threads);
@@ -145,16 +161,26 @@ static int launch(const struct plan_args *a, const struct session *s, struct err
         collect_pins(&pins, s, dir, threads, err))
         goto done;
     l.pins = strbuf_text(&pins);
+    if (a->launch == LAUNCH_SLURM) {
+        rc = cluster_submit(a, &l, err);
+        goto done;
+    }
+    if (a->part && part_read(&only, s->plan, a->part, err))
+        goto done;
+    l.only = only;
     rc = launch_run(&result, &l, err) ? err_exit_code(err) : exit_code(&result);
     if (err_is_set(err))
         tell_error(err);
     tell_end(a, &result);
+    if (a->part && rc == 75)
+        queue_again();
     if (a->profile && !a->common.quiet)
         fprintf(stderr,
                 result.done ? "Profiles: %s\n"
                             : "No job was run, so nothing was measured for %s\n",
                 a->profile);
 done:
+    free(only);
     free(dir);
     strbuf_release(&pins);
     return rc;
@@ -191,6 +217,16 @@ static const struct flag flags[] = {
      .help = "measure where the time of each job goes: DIR/<id>-<stage>.txt, a table of "
              "the operations, and .trace.json, which Perfetto opens",
      .offset = offsetof(struct plan_args, profile)},
+    {.name = "launch",
+     .type = OPT_ENUM,
+     .choices = launch_choices,
+     .help = "with \"slurm\", submit the jobs to a cluster and return: docs/cluster.md",
+     .offset = offsetof(struct plan_args, launch)},
+    {.name = "part",
+     .type = OPT_STRING,
+     .value = "FILE",
+     .help = "only the jobs that FILE has for this task: what --launch slurm submits",
+     .offset = offsetof(struct plan_args, part)},
     FLAG_END,
 };
 

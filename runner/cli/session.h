@@ -14,10 +14,12 @@ struct plan_args {
     struct string_list set;
     int rerun_on;
     bool require_clean; /* run's alone, and this: */
-    const char *profile;
+    const char *profile, *part;
+    int launch;
 };
 enum { RERUN_NEVER, RERUN_CODE };
-extern const char *const rerun_choices[];
+enum { LAUNCH_LOCAL, LAUNCH_SLURM };
+extern const char *const rerun_choices[], *const launch_choices[];
 extern const struct operand plan_operands[];
 
 /* Options of both. */
@@ -59,5 +61,8 @@ int session_open(struct session *s, const struct session_options *opt, struct er
 void session_close(struct session *s);
 /* Prints what session_open found wrong; returns the exit code. */
 int session_tell(const struct session *s, const struct err *err);
+
+/* cluster.c: hands the plan's jobs to Slurm and tells how; -1 or the exit code. */
+int cluster_submit(const struct plan_args *a, const struct launch *l, struct err *err);
 
 #endif

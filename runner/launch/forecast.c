@@ -65,7 +65,7 @@ double launch_forecast(const struct launch *l)
 
     launch_share(l, &workers, &threads);
     struct busy *b = mem_new(workers, sizeof *b, &err);
-    if (b && !schedule_init(&s, l->plan, workers, &err)) {
+    if (b && !schedule_init(&s, l->plan, workers, NULL, &err)) {
         seconds = simulate(&s, b, workers);
         schedule_release(&s);
     }

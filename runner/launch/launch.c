@@ -501,7 +501,7 @@ static int prepare(struct launcher *la, struct err *err)
         la->out->cached += l->plan->job[i].state == JOB_CACHED;
     return plan_digest(digest, l->plan, err) ||
                    order_pack(&la->order, &order, l->plan->spec, err) ||
-                   schedule_init(&la->s, l->plan, la->workers, err)
+                   schedule_init(&la->s, l->plan, la->workers, l->only, err)
                ? -1
                : 0;
 }
@@ -532,7 +532,9 @@ int launch_run(struct launch_result *out, const struct launch *l, struct err *er
     dismiss(&la);
     signals_give(&sig);
     out->left_out = la.s.left_out;
-    out->stopped = l->plan->n - out->done - out->failed - out->cached - out->left_out;
+    out->others = la.s.others;
+    out->stopped =
+        l->plan->n - out->done - out->failed - out->cached - out->left_out - out->others;
     rc = err_is_set(&la.fatal) ? err_set(err, la.fatal.code, "%s", la.fatal.text) : 0;
 done:
     out->seconds = clock_seconds() - la.began;

@@ -97,7 +97,16 @@ static void find_chains(struct schedule *s)
     }
 }
 
-static void count_unmet(struct schedule *s)
+/* Does it need what nobody here will make? Needs come before it. */
+static bool lacks(const struct schedule *s, const struct job *j)
+{
+    for (int64_t k = 0; k < j->n_needs; k++)
+        if (s->at[j->needs[k]] == AT_OTHERS || s->at[j->needs[k]] == AT_LEFT_OUT)
+            return true;
+    return false;
+}
+
+static void count_unmet(struct schedule *s, const bool *only)
 {
     const struct plan *plan = s->plan;
 
@@ -105,6 +114,16 @@ static void count_unmet(struct schedule *s)
         const struct job *j = &plan->job[i];
         if (j->state == JOB_CACHED) {
             s->at[i] = AT_DONE;
+            continue;
+        }
+        if (only && !only[i]) {
+            s->at[i] = AT_OTHERS;
+            s->others++;
+            continue;
+        }
+        if (lacks(s, j)) {
+            s->at[i] = AT_LEFT_OUT;
+            s->left_out++;
             continue;
         }
         for (int64_t k = 0; k < j->n_needs; k++)
@@ -117,7 +136,7 @@ static void count_unmet(struct schedule *s)
 }
 
 int schedule_init(struct schedule *s, const struct plan *plan, int workers,
-                  struct err *err)
+                  const bool *only, struct err *err)
 {
     int64_t edges = 0;
 
@@ -132,7 +151,7 @@ int schedule_init(struct schedule *s, const struct plan *plan, int workers,
     link_users(s);
     if (workers > 1)
         find_chains(s);
-    count_unmet(s);
+    count_unmet(s, only);
     return 0;
 }
 

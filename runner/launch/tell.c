@@ -21,8 +21,9 @@ void tell_job(struct launcher *la, enum display_tone tone, int64_t job, const ch
     vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
     display_line(la->display, tone, "[%lld/%lld] %.10s %s%s%s: %s",
-                 (long long)(r->done + r->failed + r->cached), (long long)la->l->plan->n,
-                 j->id, j->stage, *j->variables ? " " : "", j->variables, text);
+                 (long long)(r->done + r->failed + r->cached),
+                 (long long)(la->l->plan->n - la->s.others), j->id, j->stage,
+                 *j->variables ? " " : "", j->variables, text);
 }
 
 /* ---- times ---- */
@@ -113,7 +114,7 @@ void draw(struct launcher *la)
                                .failed = r->failed,
                                .cached = r->cached,
                                .waiting = la->s.waiting + la->s.ready,
-                               .all = la->l->plan->n,
+                               .all = la->l->plan->n - la->s.others,
                                .elapsed = clock_seconds() - la->began};
     int64_t n = 0;
 

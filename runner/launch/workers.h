@@ -54,7 +54,8 @@ enum job_at {
     AT_HELD,
     AT_DONE,
     AT_FAILED,
-    AT_LEFT_OUT
+    AT_LEFT_OUT,
+    AT_OTHERS
 };
 
 struct schedule {
@@ -65,12 +66,14 @@ struct schedule {
     double *chain; /* seconds from its start to the end of what waits for it */
     int64_t *heap, ready;
     int64_t waiting, running, held, left_out; /* counts */
+    int64_t others;                           /* neither ours nor cached */
 };
 
 /* Jobs that are cached count as done. With one worker the plan's order holds, with more
- * the longest chain first. */
+ * the longest chain first. `only` (NULL: all): which jobs are ours; one of ours that needs
+ * another that is neither ours nor cached is left out. */
 int schedule_init(struct schedule *s, const struct plan *plan, int workers,
-                  struct err *err);
+                  const bool *only, struct err *err);
 void schedule_release(struct schedule *s);
 int64_t schedule_take(struct schedule *s);           /* now running; -1: none is ready */
 void schedule_back(struct schedule *s, int64_t job); /* ready again */

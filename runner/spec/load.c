@@ -14,14 +14,14 @@
 #define SPEC_BYTES_MAX (16 << 20)
 #define EXTENDS_MAX 16
 
-const char *const spec_keys[] = {"retort", "name",     "note",    "extends",
-                                 "seeds",  "tasks",    "stages",  "sweep",
-                                 "record", "revision", "$schema", NULL};
+const char *const spec_keys[] = {"retort",  "name",    "note",  "extends", "seeds",
+                                 "tasks",   "stages",  "sweep", "record",  "revision",
+                                 "cluster", "$schema", NULL};
 /* Words that mean something in `over`, tables and --set, so no stage may have them as its
  * name. */
 static const char *const reserved[] = {
-    "retort", "name",  "note",   "extends", "seeds",    "seed",    "tasks",
-    "stages", "sweep", "record", "label",   "revision", "$schema", NULL};
+    "retort", "name",   "note",  "extends",  "seeds",   "seed",    "tasks", "stages",
+    "sweep",  "record", "label", "revision", "cluster", "$schema", NULL};
 
 /* What stands for a file, or NULL. */
 static const char *given_text(const struct spec *sp, const char *path)
@@ -340,7 +340,10 @@ static int load(struct spec *sp, const char *const *sets, int64_t n_sets)
     if (sweep_expand(sp))
         return -1;
     stages_check(sp);
-    return make_points(sp) || collect_stages(sp) ? -1 : 0;
+    if (make_points(sp) || collect_stages(sp))
+        return -1;
+    cluster_read(sp, node_get(sp->root, "cluster"));
+    return 0;
 }
 
 struct spec *spec_load(const char *path, const char *const *sets, int64_t n_sets,

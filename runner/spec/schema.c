@@ -301,6 +301,8 @@ void spec_schema(struct strbuf *out)
     put_text(&w, "{'type': 'object', 'additionalProperties': {'$ref': '#/$defs/task'}}");
     json_member(&w, "record");
     put_ref(&w, "#/$defs/record");
+    json_member(&w, "cluster");
+    cluster_schema(&w, true);
     json_member(&w, "stages");
     put_text(&w, "{'type': 'object', 'additionalProperties': {'$ref': '#/$defs/stage'}}");
     json_member(&w, "sweep");

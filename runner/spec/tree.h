@@ -136,6 +136,7 @@ struct spec {
     int64_t n_points; /* combos x seeds, seeds fastest */
     const char **stage;
     int64_t n_stages;
+    struct cluster *cluster; /* of each stage */
     const struct task **task; /* declared, NULL-terminated */
     const char **task_text;   /* what of each declaration decides the numbers */
     int64_t n_tasks;
@@ -221,5 +222,9 @@ const char *task_declared_text(const struct spec *sp, const struct task *task);
 struct record_options record_read(struct spec *sp, const struct node *record,
                                   const struct method *method);
 void record_schema(struct json_writer *w);
+/* cluster.c: what each stage asks of a cluster; after the stages are known. `top`: with
+ * what single stages ask. */
+void cluster_read(struct spec *sp, const struct node *cluster);
+void cluster_schema(struct json_writer *w, bool top);
 
 #endif

@@ -159,7 +159,8 @@ static int stat_partial(const char *id, const char *dir, struct run_info *out,
         set_damaged(out, id, 0, &local);
         return 0;
     }
-    out->state = lease_alive(dir, NULL, 0) ? RUN_ACTIVE : RUN_PARTIAL;
+    char who[sizeof out->holder] = "";
+    out->state = lease_alive(dir, who, sizeof who) ? RUN_ACTIVE : RUN_PARTIAL;
     field_set(out->id, sizeof out->id, id);
     if (!g) {
         if (out->state != RUN_ACTIVE)
@@ -177,6 +178,7 @@ static int stat_partial(const char *id, const char *dir, struct run_info *out,
         out->bytes += content_part_bytes(c);
     }
     out->state = state;
+    field_set(out->holder, sizeof out->holder, who);
     if (state == RUN_ACTIVE)
         out->failure[0] = 0;
     out->step = checkpoint_step(dir);

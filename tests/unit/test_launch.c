@@ -46,7 +46,7 @@ static void one_worker_keeps_the_order_of_the_plan(void **state)
 
     (void)state;
     graph_make(&g);
-    assert_ok(schedule_init(&s, &g.plan, 1, &err), &err);
+    assert_ok(schedule_init(&s, &g.plan, 1, NULL, &err), &err);
     for (int i = 0; i < JOBS; i++) {
         assert_int_equal(schedule_take(&s), want[i]);
         schedule_done(&s, want[i]);
@@ -63,7 +63,7 @@ static void several_workers_begin_with_the_longest_chain(void **state)
 
     (void)state;
     graph_make(&g);
-    assert_ok(schedule_init(&s, &g.plan, 2, &err), &err);
+    assert_ok(schedule_init(&s, &g.plan, 2, NULL, &err), &err);
     assert_int_equal(schedule_take(&s), 3); /* 10 s */
     assert_int_equal(schedule_take(&s), 0); /* 3 s */
     schedule_done(&s, 3);
@@ -81,7 +81,7 @@ static void what_needs_a_failed_job_is_left_out_and_nothing_else(void **state)
 
     (void)state;
     graph_make(&g);
-    assert_ok(schedule_init(&s, &g.plan, 1, &err), &err);
+    assert_ok(schedule_init(&s, &g.plan, 1, NULL, &err), &err);
     assert_int_equal(schedule_take(&s), 0);
     schedule_failed(&s, 0);
     assert_int_equal(s.left_out, 2);
@@ -105,8 +105,27 @@ static void cached_jobs_hold_nothing_up(void **state)
     (void)state;
     graph_make(&g);
     g.job[0].state = g.job[1].state = JOB_CACHED;
-    assert_ok(schedule_init(&s, &g.plan, 1, &err), &err);
+    assert_ok(schedule_init(&s, &g.plan, 1, NULL, &err), &err);
     assert_int_equal(schedule_take(&s), 2);
+    schedule_release(&s);
+}
+
+static void a_part_leaves_out_what_needs_the_others(void **state)
+{
+    static const bool only[JOBS] = {[1] = true, [3] = true, [4] = true};
+    struct graph g;
+    struct schedule s;
+    struct err err = ERR_INIT;
+
+    (void)state;
+    graph_make(&g);
+    assert_ok(schedule_init(&s, &g.plan, 1, only, &err), &err);
+    assert_int_equal(s.left_out, 1); /* 1 needs 0 */
+    assert_int_equal(s.others, 3);
+    assert_int_equal(schedule_take(&s), 3);
+    schedule_done(&s, 3);
+    assert_int_equal(schedule_take(&s), 4);
+    assert_int_equal(schedule_take(&s), -1);
     schedule_release(&s);
 }
 
@@ -408,6 +427,7 @@ int main(void)
         cmocka_unit_test(several_workers_begin_with_the_longest_chain),
         cmocka_unit_test(what_needs_a_failed_job_is_left_out_and_nothing_else),
         cmocka_unit_test(cached_jobs_hold_nothing_up),
+        cmocka_unit_test(a_part_leaves_out_what_needs_the_others),
         cmocka_unit_test(a_forecast_follows_the_schedule),
         cmocka_unit_test(messages_come_whole_however_they_are_cut),
         cmocka_unit_test(a_senseless_message_is_refused),
