@@ -70,8 +70,8 @@ struct schedule {
 };
 
 /* Jobs that are cached count as done. With one worker the plan's order holds, with more
- * the longest chain first. `only` (NULL: all): which jobs are ours; one of ours that needs
- * another that is neither ours nor cached is left out. */
+ * the longest chain first. `only` (NULL: all): which jobs are ours; one of ours that
+ * needs another that is neither ours nor cached is left out. */
 int schedule_init(struct schedule *s, const struct plan *plan, int workers,
                   const bool *only, struct err *err);
 void schedule_release(struct schedule *s);

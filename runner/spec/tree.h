@@ -136,7 +136,7 @@ struct spec {
     int64_t n_points; /* combos x seeds, seeds fastest */
     const char **stage;
     int64_t n_stages;
-    struct cluster *cluster; /* of each stage */
+    struct cluster *cluster;  /* of each stage */
     const struct task **task; /* declared, NULL-terminated */
     const char **task_text;   /* what of each declaration decides the numbers */
     int64_t n_tasks;

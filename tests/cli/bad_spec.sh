@@ -126,4 +126,6 @@ base ', "sweep": {"list": [{"label": "x", "a.layers": 1}, {"label": "x", "a.laye
 base ', "sweep": {"grid": {"a.layers": [1]}, "exclude": [{"a.layers": 1}]}' | try "sweep: all excluded"
 base ', "sweep": {"grid": {"a.layers": [1]}, "when": [{"if": {"a.heads": 2}, "grid": {"a.width": [8]}}]}' |
     try "sweep: a condition on what is not there"
+base ', "cluster": {"core": 2, "memory": "8 GB", "time": "1:2:3:4", "stages": {"b": {"cores": 2}, "a": {"gpus": -1}}}' |
+    try "cluster: a key misspelt, what Slurm would refuse, a stage that is not there"
 [ ! -e runs/ ] || [ -z "$(find runs -name '*.h5')" ] || echo "SOMETHING WAS RUN"
