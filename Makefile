@@ -83,7 +83,7 @@ $(BUILD)/tests/%: tests/%.c $(BUILD)/libretort.a
 
 # The benchmark is one program of several files.
 BENCH := $(wildcard tests/bench/*.c)
-$(BUILD)/tests/bench/bench: $(BENCH) tests/bench/bench.h $(BUILD)/libretort.a
+$(BUILD)/tests/bench/bench: $(BENCH) $(wildcard tests/bench/*.h) $(BUILD)/libretort.a
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $(BENCH) $(BUILD)/libretort.a $(LIBS)
 

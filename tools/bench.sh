@@ -29,6 +29,6 @@ peer() { # prints a Python that has what the peer needs; else says why there is 
 }
 
 python=$(peer)
-"$bench" run "$folder" "$build/bench.json" ${python:+"$python"}
+"$bench" run "$folder" "$build/bench.json" "$build/retort" ${python:+"$python"}
 "$bench" report "$build/bench.json" "${BENCH_PAGE:-$build/performance.md}"
 echo "Results: $build/bench.json, ${BENCH_PAGE:-$build/performance.md}"

@@ -3,8 +3,8 @@
  *
  * Checkpoints are looked for in RETORT_SHARED/models, data in RETORT_SHARED/data. Without
  * them the model is drawn in the same shape and the examples have random tokens and the
- * real data's lengths, by its deciles. Questions with contexts of exactly 384 tokens are
- * always drawn.
+ * real data's lengths, by its deciles. Questions with contexts of exactly 384 tokens, and
+ * texts of 1,024 tokens for a decoder, are always drawn.
  */
 #include "bench.h"
 
@@ -15,12 +15,22 @@
 #include "retort/file.h"
 
 static const struct bench_shape shapes[] = {
-    {"minilm", "minilm-l6-h384", 6, 384, 12, 1536},
-    {"gte-small", "gte-small-l12-h384", 12, 384, 12, 1536},
-    {"base", "bert-base-l12-h768", 12, 768, 12, 3072},
+    {"minilm", "minilm-l6-h384", 6, 384, 12, 1536, 0},
+    {"gte-small", "gte-small-l12-h384", 12, 384, 12, 1536, 0},
+    {"base", "bert-base-l12-h768", 12, 768, 12, 3072, 0},
+    {"gpt2", "gpt2", 12, 768, 12, 3072, 50257},
 };
 
-const char *const work_names[] = {"train", "eval", "ablate"};
+const char *const work_names[] = {"train", "eval", "ablate", "kd", "kd-cached", NULL};
+
+enum work work_find(const char *name)
+{
+    int i = 0;
+
+    while (work_names[i + 1] && strcmp(work_names[i], name) != 0)
+        i++;
+    return (enum work)i;
+}
 
 const struct bench_shape *bench_shape(const char *name)
 {
@@ -57,6 +67,11 @@ static const struct kind kinds[] = {
      NULL,
      {.name = "drawn/squad", .kind = TASK_SPAN},
      {384, 384, 384, 384, 384, 384, 384, 384, 384, 384, 384}},
+    {"text",
+     NULL,
+     NULL,
+     {.name = "drawn/text", .kind = TASK_LM},
+     {1024, 1024, 1024, 1024, 1024, 1024, 1024, 1024, 1024, 1024, 1024}},
 };
 
 static const struct kind *find_kind(const char *name)
@@ -76,9 +91,9 @@ static bool real_dir(char *path, size_t size, const char *kind, const char *name
     return dir && file_is_dir(path);
 }
 
-bool bench_model_dir(char *path, size_t size, const struct bench_case *c)
+bool bench_model_dir(char *path, size_t size, const char *model)
 {
-    return real_dir(path, size, "models", bench_shape(c->model)->folder);
+    return real_dir(path, size, "models", bench_shape(model)->folder);
 }
 
 bool bench_data_dir(char *path, size_t size, const struct bench_case *c)
@@ -96,34 +111,46 @@ static const struct task *task_of(const struct bench_case *c)
 
 /* ---- the model ---- */
 
+static void shape_config(struct hf_config *cfg, const struct bench_shape *s)
+{
+    bool decoder = s->vocab > 0;
+
+    hf_config_defaults(cfg);
+    cfg->arch = decoder ? HF_GPT2 : HF_BERT;
+    cfg->layers = s->layers;
+    cfg->width = s->width;
+    cfg->heads = cfg->kv_heads = s->heads;
+    cfg->head_dim = s->width / s->heads;
+    cfg->ffn = s->ffn;
+    cfg->vocab = decoder ? s->vocab : 30522;
+    cfg->positions = decoder ? 1024 : 512;
+    cfg->types = decoder ? 0 : 2;
+    cfg->eps = decoder ? 1e-5 : 1e-12;
+    cfg->activation = decoder ? HF_GELU_NEW : HF_GELU;
+    cfg->tied = decoder;
+    cfg->bos_id = cfg->eos_id = decoder ? (int32_t)s->vocab - 1 : -1;
+    /* Decoders are pretrained without dropout, on both sides. */
+    cfg->dropout = cfg->attention_dropout = decoder ? 0 : 0.1;
+    cfg->classifier_dropout = -1;
+    cfg->init_range = 0.02;
+    cfg->lower_case = true;
+    for (int64_t l = 0; l < s->layers; l++) {
+        cfg->heads_kept[l] = s->heads;
+        cfg->ffn_kept[l] = s->ffn;
+    }
+}
+
 int bench_model(struct model **out, const struct bench_case *c, const struct task **task,
                 bool *real, struct err *err)
 {
-    const struct bench_shape *s = bench_shape(c->model);
     struct hf_config cfg;
     char path[1024];
 
     *task = task_of(c);
-    *real = bench_model_dir(path, sizeof path, c);
+    *real = bench_model_dir(path, sizeof path, c->model);
     if (*real)
         return model_load(out, path, head_for_task(*task), (*task)->labels, 1, err);
-    hf_config_defaults(&cfg);
-    cfg.layers = s->layers;
-    cfg.width = s->width;
-    cfg.heads = s->heads;
-    cfg.ffn = s->ffn;
-    cfg.vocab = 30522;
-    cfg.positions = 512;
-    cfg.types = 2;
-    cfg.eps = 1e-12;
-    cfg.dropout = cfg.attention_dropout = 0.1;
-    cfg.classifier_dropout = -1;
-    cfg.init_range = 0.02;
-    cfg.lower_case = true;
-    for (int64_t l = 0; l < s->layers; l++) {
-        cfg.heads_kept[l] = s->heads;
-        cfg.ffn_kept[l] = s->ffn;
-    }
+    shape_config(&cfg, bench_shape(c->model));
     return model_random(out, &cfg, NULL, 0, head_for_task(*task), (*task)->labels, 1,
                         err);
 }
@@ -161,6 +188,19 @@ static int draw_sequence(struct sequence *s, const struct kind *k, struct rng *r
     return 0;
 }
 
+/* The next tokens inside the text are told, as by transformers' loss. */
+static int draw_targets(struct sequence *s, struct arena *arena)
+{
+    int32_t *target = arena_zalloc(arena, s->n * (int64_t)sizeof *target);
+
+    if (!target)
+        return -1;
+    memcpy(target, s->id + 1, (size_t)(s->n - 1) * sizeof *target);
+    s->target = target;
+    s->score_to = s->n - 1;
+    return 0;
+}
+
 static int draw_data(struct dataset **out, const struct kind *k, int64_t n,
                      struct err *err)
 {
@@ -174,6 +214,8 @@ static int draw_data(struct dataset **out, const struct kind *k, int64_t n,
     snprintf(d->name, sizeof d->name, "%s/train", k->drawn.name);
     d->n = d->n_seq = n;
     d->max_len = k->decile[10];
+    d->causal = k->drawn.kind == TASK_LM;
+    d->windows = LM_WINDOWS_INSIDE;
     d->raw = examples_new(err);
     d->arena = arena_new(err);
     d->seq = mem_new(n, sizeof *d->seq, err);
@@ -183,7 +225,8 @@ static int draw_data(struct dataset **out, const struct kind *k, int64_t n,
         goto done;
     for (int64_t i = 0; i < n; i++) {
         struct example *e = examples_add(d->raw, err);
-        if (!e || draw_sequence(&d->seq[i], k, &rng, d->arena))
+        if (!e || draw_sequence(&d->seq[i], k, &rng, d->arena) ||
+            (d->causal && draw_targets(&d->seq[i], d->arena)))
             goto done;
         e->id = e->a = e->b = "";
         e->label = d->seq[i].label;
@@ -206,7 +249,7 @@ done:
 
 int64_t bench_examples(const struct bench_case *c)
 {
-    return c->batch * c->steps * (c->work == WORK_TRAIN ? c->rounds + 1 : 1);
+    return c->batch * c->steps * (work_trains(c->work) ? c->rounds + 2 : 1);
 }
 
 int bench_data(struct dataset **out, const struct bench_case *c,
@@ -245,7 +288,7 @@ int64_t *bench_order(const struct dataset *data, const struct bench_case *c,
 {
     int64_t *order;
 
-    if (c->work == WORK_TRAIN)
+    if (work_trains(c->work))
         return dataset_order(data, 1, 0, arena); /* as the training loop does */
     order = arena_alloc(arena, data->n * (int64_t)sizeof *order);
     for (int64_t i = 0; order && i < data->n; i++)
@@ -256,20 +299,22 @@ int64_t *bench_order(const struct dataset *data, const struct bench_case *c,
 /* ---- how much work that is ---- */
 
 /* A layer on T tokens: query, key, value and output maps, scores and their sum, and the
- * two maps of the feed-forward part; 2 operations for a product and its sum. Embeddings,
- * norms and heads are left out. */
+ * two maps of the feed-forward part; 2 operations for a product and its sum. Decoders
+ * need half of the scores, and a head over the vocabulary. Embeddings, norms and the
+ * heads of encoders are left out. */
 struct flops bench_flops(const struct bench_shape *s, const int32_t *length, int64_t n,
                          bool first_token_only)
 {
-    double c = (double)s->width, f = (double)s->ffn;
+    double c = (double)s->width, f = (double)s->ffn, v = (double)s->vocab;
     struct flops sum = {0, 0};
 
     for (int64_t i = 0; i < n; i++) {
         double t = (double)length[i];
-        double layer = t * (8 * c * c + 4 * c * f) + 4 * t * t * c;
+        double layer = t * (8 * c * c + 4 * c * f) + (s->vocab ? 2 : 4) * t * t * c;
         double last = t * 4 * c * c + 4 * c * c + 4 * c * f + 4 * t * c;
-        sum.full += layer * (double)s->layers;
-        sum.done += layer * (double)(s->layers - 1) + (first_token_only ? last : layer);
+        sum.full += layer * (double)s->layers + 2 * t * c * v;
+        sum.done += layer * (double)(s->layers - 1) + (first_token_only ? last : layer) +
+                    2 * t * c * v;
     }
     return sum;
 }

@@ -5,8 +5,9 @@
  * Each thread has its share of the rows and its own single-threaded primitives; weights
  * are packed before the clock starts, in the layout that oneDNN likes best; outputs of
  * bf16 products are bf16. So this is as fast as a program could be whose every other part
- * cost nothing. Per layer: four maps C -> C, C -> F, F -> C forward; training has for
- * each of them two products more, for the inputs' and the weights' gradients.
+ * cost nothing. Per layer: four maps C -> C, C -> F, F -> C forward, and a decoder's head
+ * C -> V; training has for each of them two products more, for the inputs' and the
+ * weights' gradients. A teacher alongside has its own, forward alone.
  */
 #include "bench.h"
 
@@ -90,7 +91,7 @@ static void product_init(struct product *p, dnnl_data_type_t type, dnnl_engine_t
 
 /* ---- one thread's share ---- */
 
-enum { PRODUCTS_MAX = 9 };
+enum { PRODUCTS_MAX = 24 };
 
 struct share {
     const struct bench_case *c;
@@ -102,23 +103,37 @@ struct share {
     int n;
 };
 
+static void plan_map(struct share *s, int64_t in, int64_t out, int64_t times, bool train)
+{
+    int64_t r = s->rows;
+    struct product *p = &s->product[s->n];
+
+    p[0] = (struct product){.m = r, .n = out, .k = in, .times = times};
+    p[1] = (struct product){.m = r, .n = in, .k = out, .times = times};
+    p[2] = (struct product){.m = out, .n = in, .k = r, .times = times};
+    s->n += train ? 3 : 1;
+}
+
+static void plan_model(struct share *s, const char *model, bool train)
+{
+    const struct bench_shape *shape = bench_shape(model);
+    int64_t c = shape->width, f = shape->ffn;
+    /* Of ablations a part: enough to be timed. */
+    int64_t times = s->c->steps * (s->c->work == WORK_ABLATE ? 4 : 1);
+
+    plan_map(s, c, c, times * 4 * shape->layers, train);
+    plan_map(s, c, f, times * shape->layers, train);
+    plan_map(s, f, c, times * shape->layers, train);
+    if (shape->vocab)
+        plan_map(s, c, shape->vocab, times, train);
+}
+
 static void plan(struct share *s)
 {
-    const struct bench_shape *shape = bench_shape(s->c->model);
-    int64_t c = shape->width, f = shape->ffn, r = s->rows;
-    const int64_t map[3][3] = {{c, c, 4}, {c, f, 1}, {f, c, 1}}; /* in, out, how often */
-
     s->n = 0;
-    for (int i = 0; i < 3; i++) {
-        int64_t in = map[i][0], out = map[i][1],
-                times = map[i][2] * shape->layers * s->c->steps *
-                        (s->c->work == WORK_ABLATE ? 4 : 1); /* enough to be timed */
-        s->product[s->n++] = (struct product){.m = r, .n = out, .k = in, .times = times};
-        if (s->c->work != WORK_TRAIN)
-            continue;
-        s->product[s->n++] = (struct product){.m = r, .n = in, .k = out, .times = times};
-        s->product[s->n++] = (struct product){.m = out, .n = in, .k = r, .times = times};
-    }
+    plan_model(s, s->c->model, work_trains(s->c->work));
+    if (s->c->work == WORK_KD)
+        plan_model(s, BENCH_TEACHER, false);
 }
 
 static void *run_share(void *arg)
@@ -189,7 +204,7 @@ int side_limit(const struct bench_case *c, int threads)
     }
     run_all(share, threads);
     side_ready();
-    while (side_go()) {
+    while (side_wait() == SIDE_GO) {
         double began = clock_seconds(), cpu = side_cpu();
         run_all(share, threads);
         side_round(clock_seconds() - began, side_cpu() - cpu, operations(share, threads));

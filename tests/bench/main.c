@@ -1,169 +1,23 @@
 /*
  * The driver of the benchmark.
  *
- *     bench run WORK_FOLDER RESULT.json [PYTHON]     cases by BENCH=quick|default|full,
- * BENCH_ONLY=text bench report RESULT.json PAGE.md bench side retort|limit WORK DATA
- * MODEL BATCH DTYPE STEPS ROUNDS THREADS     (started by run)
+ *     bench run WORK_FOLDER RESULT.json RETORT [PYTHON]
+ *     bench report RESULT.json PAGE.md
+ *     bench side KIND WORK DATA MODEL BATCH DTYPE STEPS ROUNDS THREADS   (started by run)
+ *
+ * BENCH=quick|default|full says what is measured, BENCH_ONLY=text picks by name,
+ * BENCH_ROUNDS=n says how often. What this build has measured already is not measured
+ * again, unless BENCH_AGAIN is set.
  */
-#include "bench.h"
+#include "driver.h"
 
-#include <fcntl.h>
 #include <math.h>
 #include <signal.h>
-#include <spawn.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "retort/file.h"
-#include "retort/json.h"
-
-enum { SIDES_MAX = 8, ROUNDS_MAX = 32, ARGS_MAX = 16 };
-
-extern char **environ;
-
-/* ---- cases ---- */
-
-enum size { QUICK, DEFAULT, FULL }; /* the smallest run that a case belongs to */
-
-struct entry {
-    enum size size;
-    struct bench_case c;
-};
-
-/* clang-format off */
-static const struct entry entries[] = {
-    {QUICK,   {WORK_TRAIN, "mrpc",  "minilm",    32, false, 2, 5}},
-    {QUICK,   {WORK_TRAIN, "mrpc",  "minilm",    32, true,  2, 5}},
-    {DEFAULT, {WORK_TRAIN, "sst2",  "minilm",    32, false, 4, 5}},
-    {DEFAULT, {WORK_TRAIN, "sst2",  "minilm",    32, true,  4, 5}},
-    {DEFAULT, {WORK_EVAL,  "mrpc",  "minilm",    32, false, 8, 5}},
-    {DEFAULT, {WORK_EVAL,  "mrpc",  "minilm",    32, true,  8, 5}},
-    {FULL,    {WORK_EVAL,  "sst2",  "minilm",    32, false, 32, 5}},
-    {FULL,    {WORK_EVAL,  "sst2",  "minilm",    32, true,  32, 5}},
-    {FULL,    {WORK_TRAIN, "mrpc",  "minilm",    16, false, 4, 5}},
-    {FULL,    {WORK_TRAIN, "mrpc",  "minilm",    16, true,  4, 5}},
-    {FULL,    {WORK_TRAIN, "mrpc",  "minilm",    64, false, 1, 5}},
-    {FULL,    {WORK_TRAIN, "mrpc",  "minilm",    64, true,  1, 5}},
-    {FULL,    {WORK_TRAIN, "squad", "minilm",    16, false, 1, 5}},
-    {FULL,    {WORK_TRAIN, "squad", "minilm",    16, true,  1, 5}},
-    {FULL,    {WORK_TRAIN, "mrpc",  "gte-small", 32, false, 1, 5}},
-    {FULL,    {WORK_TRAIN, "mrpc",  "gte-small", 32, true,  1, 5}},
-    {FULL,    {WORK_TRAIN, "sst2",  "gte-small", 32, false, 2, 5}},
-    {FULL,    {WORK_TRAIN, "sst2",  "gte-small", 32, true,  2, 5}},
-    {FULL,    {WORK_EVAL,  "mrpc",  "gte-small", 32, false, 4, 5}},
-    {FULL,    {WORK_EVAL,  "mrpc",  "gte-small", 32, true,  4, 5}},
-    {FULL,    {WORK_ABLATE, "mrpc", "minilm",    16, false, 1, 3}},
-    {FULL,    {WORK_TRAIN, "squad", "base",       8, false, 1, 3}},
-    {FULL,    {WORK_TRAIN, "squad", "base",       8, true,  1, 3}},
-};
-/* clang-format on */
-
-static void case_name(char *out, size_t size, const struct bench_case *c)
-{
-    snprintf(out, size, "%s %s %s batch %lld %s", work_names[c->work], c->data, c->model,
-             (long long)c->batch, c->bf16 ? "bf16" : "f32");
-}
-
-/* ---- a side's process ---- */
-
-struct child {
-    const char *name; /* "retort", "torch eager", ... */
-    pid_t pid;        /* 0: not running */
-    FILE *to, *from;
-    char about[200];
-    int64_t rounds;
-    double seconds[ROUNDS_MAX], cpu[ROUNDS_MAX], value[ROUNDS_MAX];
-    double peak;
-};
-
-static int child_start(struct child *ch, char *const argv[], struct err *err)
-{
-    posix_spawn_file_actions_t act;
-    int in[2], out[2], rc;
-
-    if (pipe2(in, O_CLOEXEC) || pipe2(out, O_CLOEXEC))
-        return err_errno(err, "pipe");
-    posix_spawn_file_actions_init(&act);
-    posix_spawn_file_actions_adddup2(&act, in[0], 0);
-    posix_spawn_file_actions_adddup2(&act, out[1], 1);
-    rc = posix_spawnp(&ch->pid, argv[0], &act, NULL, argv, environ);
-    posix_spawn_file_actions_destroy(&act);
-    close(in[0]);
-    close(out[1]);
-    ch->to = fdopen(in[1], "w");
-    ch->from = fdopen(out[0], "r");
-    if (rc || !ch->to || !ch->from)
-        return err_set(err, ERR_IO, "%s: %s", argv[0], strerror(rc));
-    return 0;
-}
-
-static void child_stop(struct child *ch)
-{
-    if (ch->to)
-        fclose(ch->to);
-    if (ch->from)
-        fclose(ch->from);
-    if (ch->pid > 0) {
-        kill(ch->pid, SIGTERM);
-        waitpid(ch->pid, NULL, 0);
-    }
-    ch->to = ch->from = NULL;
-    ch->pid = 0;
-}
-
-static int child_line(struct child *ch, char *line, int size, struct err *err)
-{
-    if (!fgets(line, size, ch->from))
-        return err_set(err, ERR_IO, "%s ended before its work was done", ch->name);
-    return 0;
-}
-
-static int child_ready(struct child *ch, struct err *err)
-{
-    char line[256];
-
-    for (;;) {
-        if (child_line(ch, line, sizeof line, err))
-            return -1;
-        if (!strncmp(line, "about ", 6))
-            snprintf(ch->about, sizeof ch->about, "%.*s", (int)strcspn(line + 6, "\n"),
-                     line + 6);
-        if (!strncmp(line, "ready", 5))
-            return 0;
-    }
-}
-
-static int child_round(struct child *ch, struct err *err)
-{
-    char line[256];
-    int64_t r = ch->rounds++;
-
-    fputs("go\n", ch->to);
-    fflush(ch->to);
-    if (child_line(ch, line, sizeof line, err))
-        return -1;
-    if (sscanf(line, "round %lf %lf %lf", &ch->seconds[r], &ch->cpu[r], &ch->value[r]) !=
-        3)
-        return err_set(err, ERR_IO, "%s said \"%s\" after a round", ch->name, line);
-    return 0;
-}
-
-static int child_end(struct child *ch, struct err *err)
-{
-    char line[256];
-
-    fputs("end\n", ch->to);
-    fflush(ch->to);
-    if (child_line(ch, line, sizeof line, err))
-        return -1;
-    if (sscanf(line, "peak %lf", &ch->peak) != 1)
-        return err_set(err, ERR_IO, "%s said \"%s\" at its end", ch->name, line);
-    return 0;
-}
 
 /* ---- what the peer reads ---- */
 
@@ -203,25 +57,7 @@ static int write_batches(const char *path, const struct dataset *d, const int64_
     return safetensors_write(path, e, (int64_t)(sizeof e / sizeof *e), err);
 }
 
-/* ---- one case ---- */
-
-struct setup {
-    const char *self, *folder, *python; /* python NULL: without the peer */
-    int threads;
-};
-
-struct result {
-    const struct bench_case *c;
-    char name[96];
-    bool real_model, real_data;
-    struct child side[SIDES_MAX];
-    int64_t n;
-    double tokens[ROUNDS_MAX];
-    struct flops flops[ROUNDS_MAX]; /* backward included */
-};
-
-static const char *const attentions[] = {"eager", "sdpa"};
-static const char *const peer_names[] = {"torch eager", "torch sdpa"};
+/* ---- how much work a round is ---- */
 
 /* Does the engine leave out what no output depends on in the last layer? */
 static const bool skips_last_layer = true;
@@ -241,32 +77,84 @@ static double ablation_done(const struct bench_shape *shape, int32_t length)
     return sum;
 }
 
+/* What the teacher does for one example, forward alone. */
+static double teacher_done(const struct result *r, int32_t length)
+{
+    if (r->c->work != WORK_KD)
+        return 0;
+    return bench_flops(bench_shape(BENCH_TEACHER), &length, 1, skips_last_layer).done;
+}
+
+static double teacher_full(const struct result *r, int32_t length)
+{
+    if (r->c->work != WORK_KD)
+        return 0;
+    return bench_flops(bench_shape(BENCH_TEACHER), &length, 1, false).full;
+}
+
+static void count_example(struct result *r, int64_t k, int32_t length, bool first)
+{
+    const struct bench_case *c = r->c;
+    const struct bench_shape *shape = bench_shape(c->model);
+    double times = work_trains(c->work) ? 3 : 1; /* backward is two products for each */
+    int64_t passes = c->work == WORK_ABLATE ? shape->layers * shape->heads : 1;
+    struct flops f = bench_flops(shape, &length, 1, first);
+
+    r->tokens[k] += (double)(length * passes);
+    r->flops[k].full += times * f.full * (double)passes + teacher_full(r, length);
+    r->flops[k].done += c->work == WORK_ABLATE ? ablation_done(shape, length)
+                                               : times * f.done + teacher_done(r, length);
+}
+
 static void count_rounds(struct result *r, const struct dataset *d, const int64_t *order)
 {
     const struct bench_case *c = r->c;
-    bool first = skips_last_layer && d->task->kind != TASK_SPAN;
-    double times = c->work == WORK_TRAIN ? 3 : 1; /* backward is two products for each */
-    const struct bench_shape *shape = bench_shape(c->model);
-    int64_t passes = c->work == WORK_ABLATE ? shape->layers * shape->heads : 1;
+    bool first = skips_last_layer && d->task->kind != TASK_SPAN && !d->causal;
 
     for (int64_t k = 0; k < c->rounds; k++) {
         int64_t each = c->batch * c->steps,
-                from = c->work == WORK_TRAIN ? (k + 1) * each : 0;
-        for (int64_t i = from; i < from + each; i++) {
-            int32_t length = d->seq[d->first[order[i]]].n;
-            struct flops f = bench_flops(shape, &length, 1, first);
-            r->tokens[k] += (double)(length * passes);
-            r->flops[k].full += times * f.full * (double)passes;
-            r->flops[k].done +=
-                c->work == WORK_ABLATE ? ablation_done(shape, length) : times * f.done;
-        }
+                from = work_trains(c->work) ? (k + 1) * each : 0;
+        for (int64_t i = from; i < from + each; i++)
+            count_example(r, k, d->seq[d->first[order[i]]].n, first);
     }
 }
 
-/* Writes the checkpoint and the batches for the peer. */
-static int prepare(struct result *r, const struct setup *s, char *folder, char *batches,
-                   size_t size, struct err *err)
+/* ---- one case ---- */
+
+/* Where a case's files lie. */
+struct files {
+    char student[1024], teacher[1024], batches[1024], profile[1024];
+};
+
+/* Writes a checkpoint as the sides have it. */
+static int write_model(const char *folder, const struct bench_case *c, struct err *err)
 {
+    struct model *m = NULL;
+    const struct task *task;
+    bool real;
+    int rc = bench_model(&m, c, &task, &real, err) || model_save(m, folder, task, err)
+                 ? -1
+                 : 0;
+
+    model_free(m);
+    return rc;
+}
+
+static void name_files(struct files *f, const struct bench_case *c, const struct setup *s)
+{
+    snprintf(f->student, sizeof f->student, "%s/%s-%s", s->folder, c->model, c->data);
+    snprintf(f->teacher, sizeof f->teacher, "%s/%s-%s", s->folder, BENCH_TEACHER,
+             c->data);
+    snprintf(f->batches, sizeof f->batches, "%s/batches.safetensors", s->folder);
+    snprintf(f->profile, sizeof f->profile, "%s/profile-%s-%s-%s-%lld-%s", s->folder,
+             work_names[c->work], c->data, c->model, (long long)c->batch,
+             c->bf16 ? "bf16" : "f32");
+}
+
+/* Writes the checkpoints and the batches for the peer, and counts the work. */
+static int prepare(struct result *r, struct files *f, struct err *err)
+{
+    struct bench_case teacher = *r->c;
     struct model *m = NULL;
     struct dataset *d = NULL;
     const struct task *task;
@@ -274,14 +162,16 @@ static int prepare(struct result *r, const struct setup *s, char *folder, char *
     int64_t *order;
     int rc = -1;
 
-    snprintf(folder, size, "%s/%s-%s", s->folder, r->c->model, r->c->data);
-    snprintf(batches, size, "%s/batches.safetensors", s->folder);
+    teacher.model = BENCH_TEACHER;
     if (!a || bench_model(&m, r->c, &task, &r->real_model, err) ||
         bench_data(&d, r->c, m, &r->real_data, err))
         goto done;
     order = bench_order(d, r->c, a);
-    if (arena_failed(a, err) || write_batches(batches, d, order, r->c, a, err) ||
-        model_save(m, folder, d->task, err))
+    if (arena_failed(a, err) || write_batches(f->batches, d, order, r->c, a, err) ||
+        model_save(m, f->student, d->task, err))
+        goto done;
+    if ((r->c->work == WORK_KD || r->c->work == WORK_KD_CACHED) &&
+        write_model(f->teacher, &teacher, err))
         goto done;
     count_rounds(r, d, order);
     rc = 0;
@@ -292,397 +182,239 @@ done:
     return rc;
 }
 
-static int start_own(struct result *r, const struct setup *s, const char *which,
-                     struct err *err)
+static char *text(const char *s)
 {
-    const struct bench_case *c = r->c;
-    struct child *ch = &r->side[r->n++];
-    char batch[24], steps[24], rounds[24], threads[24];
-    char *argv[] = {(char *)(uintptr_t)s->self,
-                    (char[]){"side"},
-                    (char *)(uintptr_t)which,
-                    (char *)(uintptr_t)work_names[c->work],
-                    (char *)(uintptr_t)c->data,
-                    (char *)(uintptr_t)c->model,
-                    batch,
-                    c->bf16 ? (char[]){"bf16"} : (char[]){"f32"},
-                    steps,
-                    rounds,
-                    threads,
-                    NULL};
-
-    ch->name = which;
-    snprintf(batch, sizeof batch, "%lld", (long long)c->batch);
-    snprintf(steps, sizeof steps, "%lld", (long long)c->steps);
-    snprintf(rounds, sizeof rounds, "%lld", (long long)c->rounds);
-    snprintf(threads, sizeof threads, "%d", s->threads);
-    return child_start(ch, argv, err) || child_ready(ch, err) ? -1 : 0;
+    return (char *)(uintptr_t)s; /* argv's strings are not written to */
 }
 
-static int start_peer(struct result *r, const struct setup *s, int which, char *folder,
-                      char *batches, struct err *err)
+struct numbers {
+    char batch[24], steps[24], rounds[24], threads[24];
+};
+
+static void write_numbers(struct numbers *n, const struct bench_case *c, int threads)
+{
+    snprintf(n->batch, sizeof n->batch, "%lld", (long long)c->batch);
+    snprintf(n->steps, sizeof n->steps, "%lld", (long long)c->steps);
+    snprintf(n->rounds, sizeof n->rounds, "%lld", (long long)c->rounds);
+    snprintf(n->threads, sizeof n->threads, "%d", threads);
+}
+
+static int start_own(struct result *r, const struct setup *s, enum side_kind kind,
+                     int threads, struct err *err)
+{
+    static const char *const kinds[] = {"retort", "limit", "stream"};
+    const struct bench_case *c = r->c;
+    struct child *ch = &r->side[r->n++];
+    struct numbers n;
+    char *argv[] = {
+        text(s->self), text("side"),   text(kinds[kind]), text(work_names[c->work]),
+        text(c->data), text(c->model), n.batch,           text(c->bf16 ? "bf16" : "f32"),
+        n.steps,       n.rounds,       n.threads,         NULL};
+
+    *ch = (struct child){.kind = kind, .name = kinds[kind], .threads = threads};
+    write_numbers(&n, c, threads);
+    return child_start(ch, argv, err);
+}
+
+static int start_peer(struct result *r, const struct setup *s, const char *setting,
+                      struct files *f, struct err *err)
 {
     const struct bench_case *c = r->c;
     struct child *ch = &r->side[r->n++];
-    char steps[24], rounds[24], threads[24];
-    char *argv[] = {(char *)(uintptr_t)s->python,
-                    (char[]){"tests/bench/peer.py"},
-                    folder,
-                    batches,
-                    (char *)(uintptr_t)work_names[c->work],
-                    c->bf16 ? (char[]){"bf16"} : (char[]){"f32"},
-                    (char *)(uintptr_t)attentions[which],
-                    threads,
-                    steps,
-                    rounds,
+    struct numbers n;
+    char *argv[] = {text(s->python),
+                    text("tests/bench/peer.py"),
+                    f->student,
+                    f->batches,
+                    text(work_names[c->work]),
+                    text(c->bf16 ? "bf16" : "f32"),
+                    text(setting),
+                    n.threads,
+                    n.steps,
+                    n.rounds,
+                    f->teacher,
                     NULL};
 
-    ch->name = peer_names[which];
-    snprintf(steps, sizeof steps, "%lld", (long long)c->steps);
-    snprintf(rounds, sizeof rounds, "%lld", (long long)c->rounds);
-    snprintf(threads, sizeof threads, "%d", s->threads);
-    return child_start(ch, argv, err) || child_ready(ch, err) ? -1 : 0;
+    *ch = (struct child){.kind = SIDE_PEER, .name = setting, .threads = s->threads};
+    write_numbers(&n, c, s->threads);
+    return child_start(ch, argv, err);
+}
+
+static int start_peers(struct result *r, const struct setup *s, struct files *f,
+                       struct err *err)
+{
+    if (!s->python)
+        return 0;
+    if (start_peer(r, s, "eager", f, err) || start_peer(r, s, "sdpa", f, err))
+        return -1;
+    if ((r->c->more & MORE_COMPILE) && start_peer(r, s, "compile", f, err))
+        return -1;
+    return r->c->more & MORE_ONNX ? start_peer(r, s, "onnx", f, err) : 0;
+}
+
+/* All sides at once, so that what takes long to begin does so side by side. */
+static int start_sides(struct result *r, const struct setup *s, struct files *f,
+                       struct err *err)
+{
+    for (enum side_kind k = SIDE_OWN; k <= SIDE_STREAM; k++)
+        if (start_own(r, s, k, s->threads, err))
+            return -1;
+    if (r->c->more & MORE_THREADS) {
+        if (start_own(r, s, SIDE_OWN, 1, err) || start_own(r, s, SIDE_LIMIT, 1, err))
+            return -1;
+    } else if (start_peers(r, s, f, err)) {
+        return -1;
+    }
+    for (int64_t i = 0; i < r->n; i++)
+        if (child_ready(&r->side[i], err))
+            return -1;
+    return 0;
+}
+
+static int measure(struct result *r, const char *profile, struct err *err)
+{
+    for (int64_t k = 0; k < r->c->rounds; k++)
+        for (int64_t i = 0; i < r->n; i++) { /* another one begins each round */
+            struct child *ch = &r->side[(i + k) % r->n];
+            if (!ch->cannot[0] && child_round(ch, err))
+                return -1;
+        }
+    for (int64_t i = 0; i < r->n; i++) {
+        char base[1100]; /* that of the first side is read */
+        snprintf(base, sizeof base, "%s%s", profile, i ? "-one-thread" : "");
+        if (r->side[i].kind == SIDE_OWN && child_profile(&r->side[i], base, err))
+            return -1;
+    }
+    for (int64_t i = 0; i < r->n; i++)
+        if (!r->side[i].cannot[0] && child_end(&r->side[i], err))
+            return -1;
+    return 0;
 }
 
 static int run_case(struct result *r, const struct setup *s, struct err *err)
 {
-    char folder[1024], batches[1024];
+    struct files f;
+    char trace[1100];
     int rc = -1;
 
-    if (prepare(r, s, folder, batches, sizeof folder, err))
-        return -1;
-    if (start_own(r, s, "retort", err) || start_own(r, s, "limit", err))
-        goto done;
-    for (int i = 0; s->python && i < 2; i++)
-        if (start_peer(r, s, i, folder, batches, err))
-            goto done;
-    for (int64_t k = 0; k < r->c->rounds; k++)
-        for (int64_t i = 0; i < r->n; i++) /* another one begins each round */
-            if (child_round(&r->side[(i + k) % r->n], err))
-                goto done;
-    for (int64_t i = 0; i < r->n; i++)
-        if (child_end(&r->side[i], err))
-            goto done;
-    rc = 0;
-done:
+    name_files(&f, r->c, s);
+    snprintf(trace, sizeof trace, "%s.trace.json", f.profile);
+    if (!prepare(r, &f, err) && !start_sides(r, s, &f, err) &&
+        !measure(r, f.profile, err) && !result_profile(r, trace, err))
+        rc = 0;
     for (int64_t i = 0; i < r->n; i++)
         child_stop(&r->side[i]);
     return rc;
 }
 
-/* ---- results ---- */
-
-static int ascending(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-
-    return (x > y) - (x < y);
-}
-
-struct spread {
-    double median, low, high;
-};
-
-static struct spread spread_of(const double *v, int64_t n)
-{
-    double sorted[ROUNDS_MAX];
-
-    memcpy(sorted, v, (size_t)n * sizeof *v);
-    qsort(sorted, (size_t)n, sizeof *sorted, ascending);
-    return (struct spread){(sorted[(n - 1) / 2] + sorted[n / 2]) / 2, sorted[0],
-                           sorted[n - 1]};
-}
-
-/* factor * a / b, round by round; NULL counts as 1. */
-static struct spread ratio_of(const struct result *r, const double *a, const double *b,
-                              double factor)
-{
-    double v[ROUNDS_MAX];
-
-    for (int64_t k = 0; k < r->c->rounds; k++)
-        v[k] = factor * (a ? a[k] : 1) / (b ? b[k] : 1);
-    return spread_of(v, r->c->rounds);
-}
-
-/* The fastest round of each, in tokens a second: what least disturbance allowed. */
-static double ratio_at_best(const struct result *r, const struct child *own,
-                            const struct child *peer)
-{
-    return ratio_of(r, r->tokens, own->seconds, 1).high /
-           ratio_of(r, r->tokens, peer->seconds, 1).high;
-}
-
-/* The peer's fastest setting, or NULL. */
-static const struct child *best_peer(const struct result *r)
-{
-    const struct child *best = NULL;
-    double least = 0;
-
-    for (int64_t i = 2; i < r->n; i++) {
-        double t = spread_of(r->side[i].seconds, r->c->rounds).median;
-        if (!best || t < least) {
-            best = &r->side[i];
-            least = t;
-        }
-    }
-    return best;
-}
-
-/* Share of the limit: operations done in a second here and there. */
-static struct spread share_of_limit(const struct result *r)
-{
-    double mine[ROUNDS_MAX], limit[ROUNDS_MAX];
-
-    for (int64_t k = 0; k < r->c->rounds; k++) {
-        mine[k] = r->flops[k].done / r->side[0].seconds[k];
-        limit[k] = r->side[1].value[k] / r->side[1].seconds[k];
-    }
-    return ratio_of(r, mine, limit, 1);
-}
-
-static void put_spread(struct json_writer *w, const char *name, struct spread s)
-{
-    json_member(w, name);
-    json_object(w);
-    json_member(w, "median");
-    json_num(w, s.median);
-    json_member(w, "low");
-    json_num(w, s.low);
-    json_member(w, "high");
-    json_num(w, s.high);
-    json_object_end(w);
-}
-
-static void put_list(struct json_writer *w, const char *name, const double *v, int64_t n)
-{
-    json_member(w, name);
-    json_array(w);
-    for (int64_t i = 0; i < n; i++)
-        json_num(w, v[i]);
-    json_array_end(w);
-}
-
-static void put_side(struct json_writer *w, const struct result *r,
-                     const struct child *ch)
-{
-    double full[ROUNDS_MAX];
-    bool limit = ch == &r->side[1];
-
-    for (int64_t k = 0; k < r->c->rounds; k++)
-        full[k] = limit ? ch->value[k] : r->flops[k].full;
-    json_object(w);
-    json_member(w, "name");
-    json_str(w, ch->name);
-    if (ch->about[0]) {
-        json_member(w, "about");
-        json_str(w, ch->about);
-    }
-    if (!limit)
-        put_spread(w, "tokens_per_second", ratio_of(r, r->tokens, ch->seconds, 1));
-    put_spread(w, "gflops", ratio_of(r, full, ch->seconds, 1e-9));
-    json_member(w, "peak_bytes");
-    json_num(w, ch->peak);
-    put_list(w, "seconds", ch->seconds, ch->rounds);
-    put_list(w, "cpu_seconds", ch->cpu, ch->rounds);
-    put_list(w, limit ? "operations" : "loss", ch->value, ch->rounds);
-    json_object_end(w);
-}
-
-static void put_result(struct json_writer *w, const struct result *r)
-{
-    const struct bench_case *c = r->c;
-    const struct child *peer = best_peer(r);
-
-    json_object(w);
-    json_member(w, "work");
-    json_str(w, work_names[c->work]);
-    json_member(w, "data");
-    json_str(w, c->data);
-    json_member(w, "data_is_real");
-    json_flag(w, r->real_data);
-    json_member(w, "model");
-    json_str(w, c->model);
-    json_member(w, "model_is_real");
-    json_flag(w, r->real_model);
-    json_member(w, "batch");
-    json_i64(w, c->batch);
-    json_member(w, "dtype");
-    json_str(w, c->bf16 ? "bf16" : "f32");
-    json_member(w, "batches_per_round");
-    json_i64(w, c->steps);
-    put_list(w, "tokens", r->tokens, c->rounds);
-    put_spread(w, "share_of_limit", share_of_limit(r));
-    if (peer) {
-        json_member(w, "best_peer");
-        json_str(w, peer->name);
-        put_spread(w, "times_best_peer",
-                   ratio_of(r, peer->seconds, r->side[0].seconds, 1));
-        put_spread(w, "times_best_peer_by_cpu",
-                   ratio_of(r, peer->cpu, r->side[0].cpu, 1));
-        json_member(w, "times_best_peer_at_best");
-        json_num(w, ratio_at_best(r, &r->side[0], peer));
-        json_member(w, "memory_of_best_peer");
-        json_num(w, r->side[0].peak / peer->peak);
-    }
-    json_member(w, "sides");
-    json_array(w);
-    for (int64_t i = 0; i < r->n; i++)
-        put_side(w, r, &r->side[i]);
-    json_array_end(w);
-    json_object_end(w);
-}
-
-static void print_result(const struct result *r)
-{
-    const struct child *peer = best_peer(r);
-    struct spread share = share_of_limit(r);
-
-    printf("%s\n", r->name);
-    for (int64_t i = 0; i < r->n; i++) {
-        const struct child *ch = &r->side[i];
-        struct spread t = ratio_of(r, r->tokens, ch->seconds, 1);
-        double full[ROUNDS_MAX];
-        for (int64_t k = 0; k < r->c->rounds; k++)
-            full[k] = i == 1 ? ch->value[k] : r->flops[k].full;
-        struct spread g = ratio_of(r, full, ch->seconds, 1e-9);
-        if (i == 1)
-            printf("  %-12s %8s %19s", ch->name, "", "");
-        else
-            printf("  %-12s %8.0f tok/s (%5.0f-%5.0f)", ch->name, t.median, t.low,
-                   t.high);
-        printf(" %7.1f GFLOP/s %7.0f MB\n", g.median, ch->peak / 1e6);
-    }
-    printf("  share of the limit %.0f %%", 100 * share.median);
-    if (peer) {
-        struct spread x = ratio_of(r, peer->seconds, r->side[0].seconds, 1);
-        struct spread cpu = ratio_of(r, peer->cpu, r->side[0].cpu, 1);
-        printf(
-            ", %.2f times %s (%.2f-%.2f; fastest rounds %.2f; by CPU time %.2f), memory "
-            "%.2f of it",
-            x.median, peer->name, x.low, x.high, ratio_at_best(r, &r->side[0], peer),
-            cpu.median, r->side[0].peak / peer->peak);
-    }
-    printf("\n");
-    fflush(stdout);
-}
-
 /* ---- the run ---- */
 
-static void put_machine(struct json_writer *w, int threads)
+static void put_machine(struct json_writer *w, const struct setup *s)
 {
-    char line[256], model[200] = "unknown", date[32];
-    FILE *f = fopen("/proc/cpuinfo", "r");
+    char name[200], date[32];
     time_t now = time(NULL);
     struct tm tm;
     double load;
 
-    while (f && fgets(line, sizeof line, f))
-        if (!strncmp(line, "model name", 10) && strchr(line, ':'))
-            snprintf(model, sizeof model, "%.*s",
-                     (int)strcspn(strchr(line, ':') + 2, "\n"), strchr(line, ':') + 2);
-    if (f)
-        fclose(f);
+    processor_name(name, sizeof name);
     strftime(date, sizeof date, "%Y-%m-%dT%H:%MZ", gmtime_r(&now, &tm));
     json_member(w, "date");
     json_str(w, date);
     json_member(w, "processor");
-    json_str(w, model);
+    json_str(w, name);
     json_member(w, "threads");
-    json_i64(w, threads);
+    json_i64(w, s->threads);
+    json_member(w, "build");
+    json_str(w, s->build);
     json_member(w, "load_at_start");
     json_num(w, getloadavg(&load, 1) == 1 ? load : (double)NAN);
     json_member(w, "kernels");
     json_str(w, kernels_level());
 }
 
-/* Heads are ablated by the method, which reads a real checkpoint and a task's files. */
-static bool at_hand(const struct bench_case *c)
+/* A case's result as text: kept from before, or measured now. */
+static int case_text(struct strbuf *out, const struct bench_case *c,
+                     const struct setup *s, struct err *err)
 {
-    char path[1024];
-
-    return c->work != WORK_ABLATE || (bench_model_dir(path, sizeof path, c) &&
-                                      bench_data_dir(path, sizeof path, c));
-}
-
-/* The results so far as a whole file: a run that is stopped leaves its finished cases. */
-static int save(const struct json_writer *w, const char *path, struct err *err)
-{
-    struct strbuf text = STRBUF_INIT;
-    struct json_writer end = *w;
+    struct result *r = mem_new(1, sizeof *r, err);
+    char *kept = NULL;
     int rc = -1;
 
-    strbuf_add(&text, w->out->text, w->out->len);
-    end.out = &text;
-    json_array_end(&end);
-    json_object_end(&end);
-    strbuf_putc(&text, '\n');
-    if (!strbuf_failed(w->out, err) && !strbuf_failed(&text, err))
-        rc = file_write(path, text.text, (int64_t)text.len, err);
-    strbuf_release(&text);
+    if (!r)
+        return -1;
+    r->c = c;
+    case_name(r->name, sizeof r->name, c);
+    kept = kept_load(s, r->name);
+    if (kept) {
+        printf("%s: measured before\n", r->name);
+        strbuf_puts(out, kept);
+        rc = 0;
+    } else if (!run_case(r, s, err)) {
+        result_print(r);
+        rc = result_text(out, r, s->build, err) ||
+                     kept_save(s, r->name, strbuf_text(out), err)
+                 ? -1
+                 : 0;
+    }
+    if (rc)
+        err_prefix(err, "%s", r->name);
+    free(kept);
+    free(r);
     return rc;
 }
 
-/* Is the case asked for? BENCH names a size, BENCH_ONLY a part of its name. */
-static bool wanted(const struct entry *e, const char *name)
+static int run_cases(struct json_writer *w, const struct setup *s, struct err *err)
 {
-    const char *size = getenv("BENCH"), *only = getenv("BENCH_ONLY");
-    enum size most = size && !strcmp(size, "full")    ? FULL
-                     : size && !strcmp(size, "quick") ? QUICK
-                                                      : DEFAULT;
+    struct bench_case c;
+    char name[96];
+    int rc = 0;
 
-    return only ? strstr(name, only) != NULL : e->size <= most;
-}
-
-static int run_cases(struct json_writer *w, const struct setup *s, const char *out,
-                     struct err *err)
-{
-    const char *rounds = getenv("BENCH_ROUNDS");
-
-    for (size_t i = 0; i < sizeof entries / sizeof *entries; i++) {
-        struct bench_case c = entries[i].c;
-        struct result r = {.c = &c};
-        case_name(r.name, sizeof r.name, &c);
-        if (!wanted(&entries[i], r.name))
-            continue;
-        if (!at_hand(&c)) {
-            printf("%s: left out, it needs the real checkpoint and data\n", r.name);
+    for (size_t i = 0; !rc && case_at(&c, i); i++) {
+        struct strbuf one = STRBUF_INIT;
+        case_name(name, sizeof name, &c);
+        if (!case_at_hand(&c)) {
+            printf("%s: left out, it needs the real checkpoints and data\n", name);
             continue;
         }
-        if (rounds && atoi(rounds) > 0 && atoi(rounds) <= ROUNDS_MAX)
-            c.rounds = atoi(rounds);
-        if (run_case(&r, s, err))
-            return err_prefix(err, "%s", r.name);
-        print_result(&r);
-        put_result(w, &r);
-        if (save(w, out, err))
-            return -1;
+        rc = case_text(&one, &c, s, err);
+        if (!rc)
+            json_raw(w, strbuf_text(&one));
+        strbuf_release(&one);
     }
-    return 0;
+    return rc;
 }
 
 static int run(const struct setup *s, const char *out, struct err *err)
 {
-    struct strbuf text = STRBUF_INIT;
+    struct strbuf all = STRBUF_INIT;
     struct json_writer w;
     int rc = -1;
 
-    if (file_mkdirs(s->folder, err))
-        return -1;
-    json_begin(&w, &text, true);
+    json_begin(&w, &all, true);
     json_object(&w);
-    put_machine(&w, s->threads);
+    put_machine(&w, s);
     json_member(&w, "cases");
     json_array(&w);
-    rc = run_cases(&w, s, out, err) ? -1 : save(&w, out, err);
-    strbuf_release(&text);
+    if (run_cases(&w, s, err))
+        goto done;
+    json_array_end(&w);
+    json_member(&w, "system");
+    json_array(&w);
+    if (system_run(&w, s, err))
+        goto done;
+    json_array_end(&w);
+    json_object_end(&w);
+    strbuf_putc(&all, '\n');
+    if (!strbuf_failed(&all, err))
+        rc = file_write(out, all.text, (int64_t)all.len, err);
+done:
+    strbuf_release(&all);
     return rc;
 }
 
 static int side(char **arg)
 {
-    struct bench_case c = {.work = !strcmp(arg[1], "train")  ? WORK_TRAIN
-                                   : !strcmp(arg[1], "eval") ? WORK_EVAL
-                                                             : WORK_ABLATE,
+    struct bench_case c = {.work = work_find(arg[1]),
                            .data = arg[2],
                            .model = arg[3],
                            .batch = atoll(arg[4]),
@@ -691,7 +423,9 @@ static int side(char **arg)
                            .rounds = atoll(arg[7])};
     int threads = atoi(arg[8]);
 
-    return strcmp(arg[0], "limit") ? side_retort(&c, threads) : side_limit(&c, threads);
+    return !strcmp(arg[0], "limit")    ? side_limit(&c, threads)
+           : !strcmp(arg[0], "stream") ? side_stream(&c, threads)
+                                       : side_retort(&c, threads);
 }
 
 int main(int argc, char **argv)
@@ -705,12 +439,15 @@ int main(int argc, char **argv)
         return side(argv + 2);
     if (argc == 4 && !strcmp(argv[1], "report")) {
         rc = report_write(argv[2], argv[3], &err);
-    } else if ((argc == 4 || argc == 5) && !strcmp(argv[1], "run")) {
+    } else if ((argc == 5 || argc == 6) && !strcmp(argv[1], "run")) {
         s.folder = argv[2];
-        s.python = argc == 5 ? argv[4] : NULL;
-        rc = run(&s, argv[3], &err);
+        s.retort = argv[4];
+        s.python = argc == 6 ? argv[5] : NULL;
+        rc = file_mkdirs(s.folder, &err) || kept_build(&s, &err) || run(&s, argv[3], &err)
+                 ? -1
+                 : 0;
     } else {
-        fprintf(stderr, "usage: bench run FOLDER RESULT.json [PYTHON]\n"
+        fprintf(stderr, "usage: bench run FOLDER RESULT.json RETORT [PYTHON]\n"
                         "       bench report RESULT.json PAGE.md\n");
         return 2;
     }
