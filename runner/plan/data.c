@@ -100,7 +100,29 @@ static const char *remember(struct planner *pl, const char *name, const char *va
     return copy;
 }
 
-/* Digest of one file or folder, remembered. */
+/* Of a folder of data (RACE has a file for each article): names and digests of all files
+ * in it, in the order of their names. */
+static int digest_files(char hex[SHA256_HEX], const char *dir, struct err *err)
+{
+    struct strbuf all = STRBUF_INIT;
+    char **list = NULL;
+    int rc = file_list(&list, dir, err);
+
+    for (char **name = list; rc == 0 && *name; name++) {
+        char *path = path_join(dir, *name, err), one[SHA256_HEX];
+        rc = path ? sha256_file(one, path, err) : -1;
+        if (rc == 0)
+            strbuf_printf(&all, "%s %s\n", one, *name);
+        free(path);
+    }
+    if (rc == 0 && (rc = strbuf_failed(&all, err)) == 0)
+        sha256_text(hex, strbuf_text(&all), all.len);
+    strbuf_release(&all);
+    file_list_free(list);
+    return rc;
+}
+
+/* Digest of one file or folder of data, or of a checkpoint's folder; remembered. */
 static const char *remembered(struct planner *pl, const char *path, bool folder,
                               struct err *err)
 {
@@ -109,7 +131,9 @@ static const char *remembered(struct planner *pl, const char *path, bool folder,
 
     if (at >= 0)
         return pl->digest[at];
-    if (folder ? hf_digest(hex, path, err) : sha256_file(hex, path, err))
+    if (folder              ? hf_digest(hex, path, err)
+        : file_is_dir(path) ? digest_files(hex, path, err)
+                            : sha256_file(hex, path, err))
         return NULL;
     return remember(pl, path, hex, err);
 }
