@@ -138,6 +138,36 @@ int64_t model_count_nonzero(const struct model *model)
     return n;
 }
 
+static int64_t weights_kept(const struct param *p)
+{
+    int64_t n = p ? shape_count(p->value.shape) : 0;
+
+    for (int64_t j = 0; p && p->mask && j < shape_count(p->value.shape); j++)
+        n -= p->mask[j] == 0;
+    return n;
+}
+
+int64_t model_multiplications(const struct model *model)
+{
+    int64_t n = 0;
+
+    for (int64_t l = 0; l < model->cfg.layers; l++) {
+        const struct block *b = &model->block[l];
+        const struct site_attention *a = &b->attn;
+        const struct param *maps[] = {
+            a->query.weight,    a->key.weight,    a->value.weight,  b->attn_out.weight,
+            b->ffn_gate.weight, b->ffn_in.weight, b->ffn_out.weight};
+        /* Keys and values that several heads share stay as long as one of them does. */
+        int64_t own = a->kv_heads == a->heads ? 4 : 2;
+        for (int i = 0; i < 7; i++)
+            n += weights_kept(maps[i]);
+        for (int64_t h = 0; h < a->heads; h++)
+            if (a->keep[h] == 0)
+                n -= own * model->cfg.width * a->head_dim;
+    }
+    return n;
+}
+
 /* ---- slicing ---- */
 
 /* Keeps the elements of `p` whose head is kept: dimension `axis` runs over

@@ -143,6 +143,10 @@ bool block_neuron_masked(const struct block *b, int64_t neuron);
 
 int64_t model_count(const struct model *model); /* parameters, with embeddings and head */
 int64_t model_count_nonzero(const struct model *model); /* those not masked, heads kept */
+/* Multiplications that one token costs in the linear maps of the blocks: their weights
+ * that are not masked, of heads that are kept. Left out are the embeddings, the products
+ * inside of attention, which grow with the length, and the head. */
+int64_t model_multiplications(const struct model *model);
 
 /* ---- a pass ---- */
 

@@ -80,8 +80,8 @@ void observations_release(struct observations *o);
  *
  * An axis (rows, columns) is a list of items, each with a name and any of stage, metric, label,
  * where {variable: value}, paper; or {"variable": v, "values": [...]}: one item a value, in the order
- * of the list, else of the sweep; or {"stages": [...]}, {"labels": [...]}, {"metrics": [...]}. A cell
- * holds what both its items and the table's own stage and metric select. `scale` multiplies what is
+ * of the list, else of the sweep; or {"stages": [...]}, {"labels": [...]}, {"metrics": [...]}; or
+ * {"paper": true}: the rows, or columns, of the paper's table. A cell holds what both its items and the table's own stage and metric select. `scale` multiplies what is
  * shown (fractions are stored, tables show x100).
  *
  * A metric may be an array of the runs, "/scores/ablation": its dimensions are variables, so
@@ -166,6 +166,7 @@ enum cell_state {
     CELL_PARTIAL,   /* some seeds are missing */
     CELL_STALE,     /* some value is stale */
     CELL_UNDEFINED, /* the runs are there, and none gives a number */
+    CELL_UNASKED,   /* the declaration names no runs: the paper's figure alone */
 };
 struct table_cell {
     enum cell_state state;

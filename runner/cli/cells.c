@@ -31,6 +31,8 @@ int cells_open(struct cells *q, const char *decl, const char *spec,
     q->decl = decl;
     if (table_load(&q->table, q->decl, err))
         return -1;
+    if (table_want_count(q->table) == 0)
+        return 0; /* a paper's figures alone: no runs */
     if (!spec)
         spec = table_spec(q->table);
     if (!spec)

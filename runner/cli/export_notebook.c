@@ -202,6 +202,9 @@ static int add_table(struct book *b, struct cells *cells, const char *path,
     if (cells_open(cells, path, NULL, &none, b->args->common.store, err) ||
         cells_fill(cells, err))
         return -1;
+    if (!cells->plan)
+        return err_set(err, ERR_INPUT, "%s: names no runs that a notebook could read",
+                       path);
     b->title = table_title(cells->table);
     return add_plan(b, cells->plan, err);
 }

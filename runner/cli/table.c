@@ -39,7 +39,7 @@ static int run_table(const void *given)
             cells_tell_damaged(&q);
             fprintf(stderr,
                     "retort: %lld cells are not whole; retort run %s fills them\n",
-                    (long long)table_problems(q.table), q.path);
+                    (long long)table_problems(q.table), q.path ? q.path : "SPEC");
         }
     }
     strbuf_release(&out);

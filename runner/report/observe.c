@@ -34,8 +34,70 @@ struct observer {
     struct err *err;
 };
 
-static int read_metric(struct reading *r, struct run *run, const char *metric,
-                       struct arena *arena)
+/* ---- numbers that no run records, since they follow from what it holds ---- */
+
+/* The run that a run's input "model" is from, to be closed; NULL if there is none. */
+static struct run *run_of_model(struct store *store, const struct run *run)
+{
+    const char *text = run_head_text(run, "resolved");
+    struct diags *diags = diags_new(NULL);
+    struct json_doc *doc =
+        text && diags ? json_parse(text, (int64_t)strlen(text), "/resolved", diags)
+                      : NULL;
+    const struct json *inputs = doc ? json_get(json_root(doc), "inputs") : NULL;
+    const char *id = json_string(json_get(json_at(json_get(inputs, "model"), 0), "job"));
+    struct err none = ERR_INIT;
+    struct run *out = NULL;
+
+    if (id && run_open(&out, store, id, false, &none))
+        out = NULL;
+    json_doc_free(doc);
+    diags_free(diags);
+    return out;
+}
+
+/* Of the run's own model, or of the one that it was given. */
+static double multiplications(struct store *store, struct run *run)
+{
+    struct err none = ERR_INIT;
+    struct run *other = NULL;
+    struct model *m = NULL;
+    double n = (double)NAN;
+
+    if (!run_item_find(run, "/model/config"))
+        other = run_of_model(store, run);
+    if (!artifact_model(&m, run_artifact(other ? other : run), &none))
+        n = (double)model_multiplications(m);
+    model_free(m);
+    run_close(other);
+    return n;
+}
+
+static double last_of(struct run *run, const char *metric)
+{
+    struct err none = ERR_INIT;
+    struct series s;
+
+    return run_series_find(run, metric, &s, &none) || s.n == 0 ? (double)NAN
+                                                               : s.value[s.n - 1];
+}
+
+/* NaN: the run does not tell, or it is no such name. */
+static double derived(struct store *store, struct run *run, const char *metric)
+{
+    if (!strcmp(metric, "run/seconds"))
+        return run_info(run)->seconds;
+    if (!strcmp(metric, "run/bytes"))
+        return (double)run_info(run)->bytes;
+    if (!strcmp(metric, "model/share_kept"))
+        return last_of(run, "model/parameters_kept") / last_of(run, "model/parameters");
+    if (!strcmp(metric, "model/flops_per_token"))
+        return 2 * multiplications(store, run);
+    return (double)NAN;
+}
+
+static int read_metric(struct reading *r, struct store *store, struct run *run,
+                       const char *metric, struct arena *arena)
 {
     struct err none = ERR_INIT;
     struct series s;
@@ -43,8 +105,11 @@ static int read_metric(struct reading *r, struct run *run, const char *metric,
     r->x = arena_alloc(arena, (int64_t)sizeof *r->x);
     if (!r->x)
         return -1;
-    if (run_series_find(run, metric, &s, &none) || s.n == 0)
+    if (run_series_find(run, metric, &s, &none) || s.n == 0) {
+        *r->x = derived(store, run, metric);
+        r->n = !isnan(*r->x);
         return 0;
+    }
     r->n = 1;
     *r->x = s.value[s.n - 1];
     return 0;
@@ -116,8 +181,8 @@ static const struct reading *reading_of(struct observer *o, int64_t job)
             return &o->read[i];
     if (o->plan->job[job].state == JOB_CACHED &&
         !run_open(&run, o->store, o->plan->job[job].id, false, &none))
-        rc = (*o->metric == '/' ? read_array : read_metric)(&r, run, o->metric,
-                                                            o->out->arena);
+        rc = *o->metric == '/' ? read_array(&r, run, o->metric, o->out->arena)
+                               : read_metric(&r, o->store, run, o->metric, o->out->arena);
     if (!rc && run && !strncmp(o->metric, "eval/", 5))
         read_measure(&r, run, o->out->arena);
     if (o->plan->job[job].state != JOB_CACHED &&
@@ -234,8 +299,8 @@ done:
 /* ---- runs of another program ---- */
 
 /* Seed and variables of a run that was imported stand in what its id is made of. */
-static int observe_run(struct observations *out, struct run *run, const char *stage,
-                       const char *metric, struct err *err)
+static int observe_run(struct observations *out, struct store *store, struct run *run,
+                       const char *stage, const char *metric, struct err *err)
 {
     const char *text = run_head_text(run, "resolved");
     struct diags *diags = diags_new(err);
@@ -248,7 +313,7 @@ static int observe_run(struct observations *out, struct run *run, const char *st
     const char **var = arena_zalloc(out->arena, (n + 1) * (int64_t)sizeof *var);
     const char **value = arena_zalloc(out->arena, (n + 1) * (int64_t)sizeof *value);
     struct strbuf sb = STRBUF_INIT;
-    int rc = var && value && doc ? read_metric(&r, run, metric, out->arena) : -1;
+    int rc = var && value && doc ? read_metric(&r, store, run, metric, out->arena) : -1;
 
     if (!rc && !strncmp(metric, "eval/", 5))
         read_measure(&r, run, out->arena);
@@ -301,7 +366,7 @@ int observe_imported(struct observations *out, struct store *store, const char *
             continue;
         found++;
         rc = run_open(&run, store, list[i].id, false, err) ||
-             observe_run(out, run, stage, metric, err);
+             observe_run(out, store, run, stage, metric, err);
         run_close(run);
     }
     free(list);

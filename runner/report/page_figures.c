@@ -286,6 +286,10 @@ static void overview(struct page_writer *w, const char *stage, struct run *run,
         json_str(&j, !strncmp(s.name, "eval/", 5) ? s.name + 5 : s.name);
         json_member(&j, "metric");
         json_str(&j, s.name);
+        if (strncmp(s.name, "eval/", 5) != 0) { /* a count */
+            json_member(&j, "digits");
+            json_i64(&j, 0);
+        }
         json_object_end(&j);
     }
     json_array_end(&j);

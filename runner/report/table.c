@@ -302,15 +302,12 @@ static int read_root(struct reader *r, struct err *err)
     read_best(r, root);
     read_test(r, root);
     read_show(r, root);
+    if (read_paper(r, root, err)) /* axes may be made from it */
+        return -1;
     read_axis(r, &t->rows, json_get(root, "rows"), "rows");
     read_axis(r, &t->cols, json_get(root, "columns"), "columns");
     read_seeds(r, root);
-    return read_paper(r, root, err);
-}
-
-static const char *first_of(const char *a, const char *b, const char *c)
-{
-    return a ? a : b ? b : c;
+    return 0;
 }
 
 static const struct item any_item;
@@ -335,8 +332,10 @@ static void collect_wants(struct table *t)
     for (int64_t i = 0; i < rows * cols && t->want; i++) {
         const struct item *r = t->rows.n ? &t->rows.v[i / cols] : &any_item;
         const struct item *c = t->cols.n ? &t->cols.v[i % cols] : &any_item;
-        const char *stage = first_of(c->stage, r->stage, t->stage);
-        add_want(t, stage, first_of(c->metric, r->metric, t->metric));
+        const char *stage = table_cell_stage(t, r, c);
+        if (table_cell_unasked(t, r, c))
+            continue;
+        add_want(t, stage, table_cell_metric(t, r, c));
         if (t->mark)
             add_want(t, stage, t->mark);
     }

@@ -34,6 +34,7 @@ static struct item *item_add(struct table *t, struct axis *a)
     }
     a->v[a->n].x = (double)NAN;
     a->v[a->n].scale = 1;
+    a->v[a->n].digits = -1;
     return &a->v[a->n++];
 }
 
@@ -76,8 +77,8 @@ void table_item_of_value(struct table *t, struct axis *a, const char *value)
 
 static void read_item(struct reader *r, struct axis *a, const struct json *v)
 {
-    static const char *const known[] = {"name",  "stage", "metric", "label",
-                                        "where", "paper", "scale",  NULL};
+    static const char *const known[] = {"name",  "stage", "metric", "label", "where",
+                                        "paper", "scale", "digits", NULL};
     const struct json *where, *paper;
     struct item *item;
     int64_t i = 0;
@@ -103,6 +104,10 @@ static void read_item(struct reader *r, struct axis *a, const struct json *v)
         json_error(r->doc, v, r->diags, "an item needs a \"name\"");
         item->name = "";
     }
+    item->digits = (int)read_number(r, v, "digits", -1);
+    if (json_get(v, "digits") && !(item->digits >= 0 && item->digits <= 12))
+        json_error(r->doc, json_get(v, "digits"), r->diags,
+                   "\"digits\" must be in 0 ... 12");
     paper = json_get(v, "paper");
     if (paper)
         item->paper = canonical(r->t, paper);
@@ -139,11 +144,38 @@ static void read_names(struct reader *r, struct axis *a, const struct json *list
     }
 }
 
+/* One item for each row of the paper's table, or for each of its columns. */
+static void read_quoted(struct reader *r, struct axis *a, const struct json *at,
+                        bool keys)
+{
+    const struct json *columns = json_get(r->t->paper_table, "columns");
+    const struct json *rows = json_get(r->t->paper_table, "rows");
+    const struct json *v = json_first(keys ? rows : columns);
+
+    if (!r->t->paper_table) {
+        json_error(r->doc, at, r->diags,
+                   "an axis from a paper needs \"paper\", its file and table");
+        return;
+    }
+    if (keys && !a->name && json_string(json_first(columns)))
+        a->name = arena_strdup(r->t->arena, json_string(json_first(columns)));
+    for (v = keys ? v : json_next(v); v; v = json_next(v)) {
+        const struct json *key = keys ? json_first(v) : v;
+        struct item *item = item_add(r->t, a);
+        if (!item)
+            return;
+        item->paper = canonical(r->t, key);
+        item->name =
+            json_string(key) ? arena_strdup(r->t->arena, json_string(key)) : item->paper;
+        item->quoted = true;
+    }
+}
+
 void read_axis(struct reader *r, struct axis *a, const struct json *v, const char *key)
 {
     static const char *const known[] = {"variable", "values",      "name",   "scale",
                                         "unit",     "paper_scale", "stages", "labels",
-                                        "metrics",  NULL};
+                                        "metrics",  "paper",       NULL};
     static const struct {
         const char *key;
         char what;
@@ -172,14 +204,15 @@ void read_axis(struct reader *r, struct axis *a, const struct json *v, const cha
         if (list)
             read_names(r, a, list, lists[i].what);
     }
-    if (!a->variable) {
-        if (a->n == 0)
-            json_error(
-                r->doc, v, r->diags,
-                "\"%s\" names no \"variable\", \"stages\", \"labels\" or \"metrics\"",
-                key);
+    if (json_bool(json_get(v, "paper")))
+        read_quoted(r, a, v, (a == &r->t->rows) == r->t->paper_keys_are_rows);
+    else if (!a->variable && a->n == 0)
+        json_error(r->doc, v, r->diags,
+                   "\"%s\" names no \"variable\", \"stages\", \"labels\", \"metrics\" or "
+                   "\"paper\"",
+                   key);
+    if (!a->variable)
         return;
-    }
     list = read_member(r, v, "values", JSON_ARRAY);
     a->open = list == NULL;
     for (const struct json *i = list ? json_first(list) : NULL; i; i = json_next(i))

@@ -33,10 +33,27 @@ const char *table_cell_metric(const struct table *t, const struct item *r,
     return c->metric ? c->metric : r->metric ? r->metric : t->metric;
 }
 
+const char *table_cell_stage(const struct table *t, const struct item *r,
+                             const struct item *c)
+{
+    return c->stage ? c->stage : r->stage ? r->stage : t->stage;
+}
+
+bool table_cell_unasked(const struct table *t, const struct item *r, const struct item *c)
+{
+    return (r->quoted || c->quoted) &&
+           (!table_cell_stage(t, r, c) || !table_cell_metric(t, r, c));
+}
+
+int table_cell_digits(const struct table *t, const struct item *r, const struct item *c)
+{
+    return c->digits >= 0 ? c->digits : r->digits >= 0 ? r->digits : t->digits;
+}
+
 static bool cell_takes(const struct table *t, const struct item *r, const struct item *c,
                        const char *metric, const struct observation *o)
 {
-    const char *stage = c->stage ? c->stage : r->stage ? r->stage : t->stage;
+    const char *stage = table_cell_stage(t, r, c);
     return (!stage || same(stage, o->stage)) && (!metric || same(metric, o->metric)) &&
            item_takes(r, o) && item_takes(c, o);
 }
@@ -177,7 +194,8 @@ static int fill_cell(struct table *t, const struct item *r, const struct item *c
         cell->of_seed[s] = -1;
     cell->state = CELL_OK;
     for (int64_t i = 0; i < n; i++) {
-        if (!seed_wanted(t, obs[i].seed) || !cell_takes(t, r, c, metric, &obs[i]))
+        if (table_cell_unasked(t, r, c) || !seed_wanted(t, obs[i].seed) ||
+            !cell_takes(t, r, c, metric, &obs[i]))
             continue;
         cell->failed += obs[i].failed;
         if (isnan(obs[i].x) && !obs[i].undefined)
@@ -188,7 +206,9 @@ static int fill_cell(struct table *t, const struct item *r, const struct item *c
     for (int64_t s = 0; s < t->n_seeds; s++)
         found += seed_run[s] != NULL;
     cell->wanted = t->n_seeds;
-    if (cell->n == 0)
+    if (table_cell_unasked(t, r, c))
+        cell->state = CELL_UNASKED;
+    else if (cell->n == 0)
         cell->state = found ? CELL_UNDEFINED : CELL_MISSING;
     else if (found < t->n_seeds && cell->state == CELL_OK)
         cell->state = CELL_PARTIAL;
@@ -238,8 +258,8 @@ int64_t table_problems(const struct table *t)
 {
     int64_t bad = 0;
     for (int64_t i = 0; i < t->rows.n * t->cols.n; i++)
-        bad += !t->cell ||
-               (t->cell[i].state != CELL_OK && t->cell[i].state != CELL_UNDEFINED);
+        bad += !t->cell || t->cell[i].state == CELL_MISSING ||
+               t->cell[i].state == CELL_PARTIAL || t->cell[i].state == CELL_STALE;
     /* No cell at all is no answer either. */
     return t->rows.n * t->cols.n == 0 ? 1 : bad;
 }

@@ -12,8 +12,10 @@ struct item {
     int64_t n_where;
     const char **var, **value; /* canonical JSON */
     const char *paper;         /* canonical JSON: its key in the paper, or NULL */
+    bool quoted;               /* made from the paper's table: may ask for no runs */
     double x;                  /* a variable's value as shown; NaN */
     double scale;              /* of the cells, times the table's */
+    int digits;                /* of the cells; -1: as the other axis or the table says */
 };
 
 struct axis {
@@ -84,9 +86,17 @@ double read_number(struct reader *r, const struct json *object, const char *key,
                    double otherwise);
 void read_axis(struct reader *r, struct axis *a, const struct json *v, const char *key);
 
-/* What a cell's numbers are. */
+/* What a cell's numbers are, and which runs say them. */
 const char *table_cell_metric(const struct table *t, const struct item *row,
                               const struct item *col);
+const char *table_cell_stage(const struct table *t, const struct item *row,
+                             const struct item *col);
+/* Does the cell hold the paper's figure alone? */
+bool table_cell_unasked(const struct table *t, const struct item *row,
+                        const struct item *col);
+/* Digits behind the point. */
+int table_cell_digits(const struct table *t, const struct item *row,
+                      const struct item *col);
 
 /* What stands along the picture's axes. */
 const char *table_x_label(const struct table *t);

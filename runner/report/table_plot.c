@@ -320,7 +320,8 @@ static int of_cells(struct plot_map *map, const struct table *t, struct err *err
 static bool any_cell(const struct table *t)
 {
     for (int64_t i = 0; i < t->rows.n * t->cols.n; i++)
-        if (isfinite(t->cell[i].mean))
+        if (isfinite(t->cell[i].mean) ||
+            (isfinite(t->cell[i].paper) && t->plot_kind < PLOT_MAP))
             return true;
     return false;
 }

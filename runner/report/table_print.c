@@ -28,7 +28,8 @@ int table_format_parse(enum table_format *out, const char *name, struct err *err
 
 const char *table_state_name(enum cell_state state)
 {
-    static const char *const names[] = {"ok", "missing", "partial", "stale", "undefined"};
+    static const char *const names[] = {"ok",    "missing",   "partial",
+                                        "stale", "undefined", "unasked"};
     return names[state];
 }
 
@@ -39,7 +40,8 @@ struct sheet {
     const struct table *t;
     struct strbuf *out;
     enum table_format format;
-    bool page; /* html that sorts and links to runs: part of a page */
+    int digits; /* of the cell that is written */
+    bool page;  /* html that sorts and links to runs: part of a page */
 };
 
 static void put(const struct sheet *s, const char *md, const char *latex,
@@ -120,8 +122,8 @@ static void put_text(const struct sheet *s, const char *text)
 static void put_fixed(const struct sheet *s, double x)
 {
     char buf[352], zero[32];
-    snprintf(buf, sizeof(buf), "%.*f", s->t->digits, x);
-    snprintf(zero, sizeof(zero), "-%.*f", s->t->digits, 0.0);
+    snprintf(buf, sizeof(buf), "%.*f", s->digits, x);
+    snprintf(zero, sizeof(zero), "-%.*f", s->digits, 0.0);
     strbuf_puts(s->out, strcmp(buf, zero) == 0 ? buf + 1 : buf);
 }
 
@@ -188,6 +190,10 @@ static void put_cell(const struct sheet *s, const struct table_cell *c)
 {
     unsigned show = s->t->show;
 
+    if (c->state == CELL_UNASKED) {
+        put(s, "–", "--", "–");
+        return;
+    }
     if (c->n == 0) {
         strbuf_puts(s->out, table_state_name(c->state));
         return;
@@ -283,6 +289,14 @@ static bool row_has_paper(const struct table *t, int64_t row)
     return false;
 }
 
+static bool row_asks(const struct table *t, int64_t row)
+{
+    for (int64_t c = 0; c < t->cols.n; c++)
+        if (table_cell(t, row, c)->state != CELL_UNASKED)
+            return true;
+    return false;
+}
+
 /* ---- the grid ---- */
 
 static void begin_row(const struct sheet *s, bool below)
@@ -311,13 +325,22 @@ static void end_row(const struct sheet *s)
     put(s, " |\n", " \\\\\n", "</td></tr>\n");
 }
 
+static struct sheet cell_sheet(const struct sheet *s, int64_t row, int64_t col)
+{
+    struct sheet out = *s;
+
+    out.digits = table_cell_digits(s->t, &s->t->rows.v[row], &s->t->cols.v[col]);
+    return out;
+}
+
 static void put_below(const struct sheet *s, int64_t row, enum below what)
 {
     begin_row(s, true);
     below_name(s, what);
     for (int64_t c = 0; c < s->t->cols.n; c++) {
         next_cell(s, c, (double)NAN);
-        if (!below_cell(s, table_cell(s->t, row, c), what))
+        struct sheet cell = cell_sheet(s, row, c);
+        if (!below_cell(&cell, table_cell(s->t, row, c), what))
             put(s, "–", "--", "–");
     }
     end_row(s);
@@ -331,11 +354,13 @@ static void put_row(const struct sheet *s, int64_t row)
     put_text(s, s->t->rows.v[row].name);
     for (int64_t c = 0; c < s->t->cols.n; c++) {
         next_cell(s, c, table_cell(s->t, row, c)->mean);
-        put_cell(s, table_cell(s->t, row, c));
+        struct sheet cell = cell_sheet(s, row, c);
+        put_cell(&cell, table_cell(s->t, row, c));
     }
     end_row(s);
     for (enum below k = BELOW_PAPER; k <= last && row_has_paper(s->t, row); k++)
-        if (k != BELOW_INSIDE || (s->t->show & SHOW_INTERVAL))
+        if (k == BELOW_PAPER ||
+            (row_asks(s->t, row) && (k != BELOW_INSIDE || (s->t->show & SHOW_INTERVAL))))
             put_below(s, row, k);
     put(s, "", "", "</tbody>\n");
 }
@@ -436,7 +461,7 @@ static void put_tests(const struct sheet *s)
 
 static void put_states(const struct sheet *s)
 {
-    int64_t count[5] = {0}, failed = 0, imported = 0;
+    int64_t count[6] = {0}, failed = 0, imported = 0;
 
     for (int64_t i = 0; i < cells_of(s->t); i++) {
         count[s->t->cell[i].state]++;
@@ -623,7 +648,7 @@ static void print_html(const struct sheet *s)
 int table_print(const struct table *t, enum table_format format, bool trace,
                 struct strbuf *out, struct err *err)
 {
-    struct sheet s = {t, out, format, false};
+    struct sheet s = {t, out, format, t->digits, false};
 
     if (!t->cell)
         BUG("table_print before table_fill");
@@ -644,7 +669,7 @@ int table_print(const struct table *t, enum table_format format, bool trace,
 
 void table_print_page(struct strbuf *out, const struct table *t)
 {
-    struct sheet s = {t, out, TABLE_HTML, true};
+    struct sheet s = {t, out, TABLE_HTML, t->digits, true};
 
     strbuf_puts(out,
                 "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"");
