@@ -13,7 +13,7 @@ WERROR  ?=
 SAN     ?=
 VERSION := 0.1.0
 
-PKGS := hdf5 libgit2 libcjson libutf8proc libcrypto
+PKGS := hdf5 libgit2 libcjson libutf8proc libcrypto libarchive
 WARN := -Wall -Wextra -Wshadow -Wconversion -Wdouble-promotion -Wmissing-prototypes \
         -Wstrict-prototypes -Wcast-qual -Wvla -Wformat=2 $(if $(WERROR),-Werror)
 # System headers by -isystem: their warnings are not ours.

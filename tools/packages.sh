@@ -21,6 +21,7 @@ need libdnnl-dev "matrix products (oneDNN)" "$(has_header dnnl.h)"
 need libutf8proc-dev "Unicode for the tokenizer" "pkg-config --exists libutf8proc"
 need libssl-dev "SHA-256 (libcrypto)" "pkg-config --exists libcrypto"
 need libcurl4-openssl-dev "models and data are fetched by HTTP" "$(has_header curl/curl.h)"
+need libarchive-dev "archives of data are unpacked" "pkg-config --exists libarchive"
 need gnuplot-nox "plots" "command -v gnuplot"
 need fonts-dejavu-core "letters in the plots" "test -e /usr/share/fonts/truetype/dejavu/DejaVuSans.ttf"
 if [ "${1-build}" = test ]; then

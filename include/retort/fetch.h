@@ -33,4 +33,44 @@ bool hub_is_name(const char *text);
 int hub_find(char **dir, const char *name, const struct hub_options *opt,
              struct err *err);
 
+/*
+ * Data by the names of their tasks: the original archives, fetched as models are, checked
+ * against published digests, unpacked aside without ever writing elsewhere, counted, and
+ * only then put in their place below the data folder.
+ */
+struct data_file {
+    const char *url;
+    const char *sha256; /* as published; NULL: the first download's is kept and held to */
+    int64_t size;       /* of the download; -1: not known */
+    const char *to;     /* path below the data folder; ends with "/": an archive, unpacked
+                           there */
+};
+struct data_count {
+    const char *task, *split;
+    int64_t n; /* examples, as published */
+};
+#define DATA_FILES 4
+#define DATA_COUNTS 6
+#define DATA_PLACES 3
+struct data_source {
+    const char *name; /* "glue/cola" */
+    const char *what; /* for people: size, licence */
+    struct data_file file[DATA_FILES];
+    struct data_count count[DATA_COUNTS];
+    const char *place[DATA_PLACES]; /* what comes to stand below the data folder */
+    int64_t unpacked;               /* bytes that an archive may have, unpacked */
+    /* Makes of what was fetched what tasks read; NULL: nothing is to be made. */
+    int (*build)(const char *dir, struct err *err);
+};
+
+/* A list of all, ended by one without a name. */
+const struct data_source *data_sources(void);
+
+/* By its places; not counted. */
+bool data_is_there(const struct data_source *source, const char *data_dir);
+/* 0: it stands there now; 1: it did before, and has the right number of examples.
+ * RETORT_MIRROR goes before the URLs' hosts: MIRROR/host/path. */
+int data_get(const struct data_source *source, const char *data_dir, bool progress,
+             struct err *err);
+
 #endif

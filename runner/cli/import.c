@@ -1,10 +1,10 @@
 /*
  * retort import: what another program measured, as runs.
  *
- * A run of its own for each seed and assignment of the variables, of the method "foreign".
- * Its id is the hash of all that it says: of what it was measured on as our evaluations
- * have it (task, version, digest of the split's files), so that tables see whether both
- * speak of the same; the values; seed and variables.
+ * A run of its own for each seed and assignment of the variables, of the method
+ * "foreign". Its id is the hash of all that it says: what it was measured on as our
+ * evaluations have it (task, version, digest of the split's files), so that tables see
+ * whether both speak of the same; the values; seed and variables.
  */
 #include <math.h>
 #include <stdio.h>

@@ -1,7 +1,8 @@
 /*
- * Numbers that another program wrote, as rows of texts: CSV with a header line (RFC 4180),
- * JSON lines (an object each), HDF5 (data sets of one length at the root). What a row has
- * under a column is a number, true or false, or a text; NULL where there is nothing.
+ * Numbers that another program wrote, as rows of texts: CSV with a header line (RFC
+ * 4180), JSON lines (an object each), HDF5 (data sets of one length at the root). What a
+ * row has under a column is a number, true or false, or a text; NULL where there is
+ * nothing.
  */
 #ifndef RETORT_IMPORT_READ_H
 #define RETORT_IMPORT_READ_H

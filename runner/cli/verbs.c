@@ -7,7 +7,7 @@
 /* clang-format off */
 const struct verb *const verbs[] = {
     /* Experiments */
-    &verb_run, &verb_plan, &verb_watch,
+    &verb_run, &verb_plan, &verb_watch, &verb_data,
     /* Runs */
     &verb_ls, &verb_show, &verb_log, &verb_label, &verb_note, &verb_rm,
     /* Results */

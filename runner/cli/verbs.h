@@ -15,7 +15,7 @@ const struct verb *verb_find(const char *name);
 /* A NULL-terminated list of all names, valid as long as the program runs. */
 const char *const *verb_names(void);
 
-extern const struct verb verb_run, verb_plan, verb_watch;
+extern const struct verb verb_run, verb_plan, verb_watch, verb_data;
 extern const struct verb verb_ls, verb_show, verb_log, verb_label, verb_note, verb_rm;
 extern const struct verb verb_table, verb_plot, verb_report, verb_power, verb_diff,
     verb_export, verb_import, verb_score;

@@ -27,7 +27,7 @@ try() { # WANTED WORDS...
     PATH=$PWD/bin:$PATH bash try.bash "$@" > out 2>&1
     test "$(cat out)" = "$want" || fail "$* gives something else than $want"
 }
-try 'diff doctor' retort d
+try 'data diff doctor' retort d
 try '--sort --store' retort ls --s
 try 'md latex csv html json' retort table --format ''
 try spec.json retort run s
