@@ -31,7 +31,7 @@ OBJ   := $(PLAIN:%.c=$(BUILD)/obj/%.o) \
 TESTS := $(sort $(wildcard tests/unit/*.c tests/parity/*.c tests/fault/*.c tests/fuzz/*.c))
 TESTBIN := $(TESTS:%.c=$(BUILD)/%)
 
-.PHONY: all quickstart test check-asan check-tsan bench install uninstall lint card-items format help clean \
+.PHONY: all quickstart test torture check-asan check-tsan bench install uninstall lint card-items format help clean \
         packages tests
 all: $(BUILD)/retort $(BUILD)/libretort.a ## build the program and the library
 
@@ -87,7 +87,17 @@ $(BUILD)/tests/bench/bench: $(BENCH) $(wildcard tests/bench/*.h) $(BUILD)/libret
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $(BENCH) $(BUILD)/libretort.a $(LIBS)
 
-tests: all $(TESTBIN) $(BUILD)/tests/bench/bench ## build the tests
+# The torture program, and the library that goes between the program and the system's file calls.
+TORTURE := $(wildcard tests/torture/[!s]*.c)
+$(BUILD)/tests/torture/torture: $(TORTURE) $(wildcard tests/torture/*.h) $(BUILD)/libretort.a
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $(TORTURE) $(BUILD)/libretort.a $(LIBS)
+$(BUILD)/tests/torture/seam.so: tests/torture/seam.c tests/torture/seam.h
+	@mkdir -p $(@D)
+	$(CC) -std=c11 -D_GNU_SOURCE $(WARN) -Wno-missing-prototypes -O2 -g -fPIC -shared -o $@ $< -ldl
+TORTURE_BIN := $(BUILD)/tests/torture/torture $(BUILD)/tests/torture/seam.so
+
+tests: all $(TESTBIN) $(BUILD)/tests/bench/bench $(TORTURE_BIN) ## build the tests
 
 packages: ## install the Debian packages that are missing
 	@sh tools/packages.sh build
@@ -111,6 +121,9 @@ check-tsan: ## pool, store, launcher and a sweep by workers under the thread san
 	set -e; for t in $(TSAN_TESTS); do $(BUILD)-tsan/tests/unit/test_$$t; done
 	dir=$$(mktemp -d); cd $$dir && TSAN_OPTIONS=halt_on_error=1 RETORT='$(abspath $(BUILD)-tsan)/retort' \
 	    sh '$(CURDIR)/tests/cli/jobs.sh'; rc=$$?; chmod -R u+w $$dir; rm -rf $$dir; exit $$rc
+
+torture: all $(TORTURE_BIN) ## kill, starve and refuse a sweep at each of its calls (PART=, EVERY= for less)
+	$(BUILD)/tests/torture/torture $(BUILD)/retort $(BUILD)/tests/torture/seam.so $(or $(PART),long) $(EVERY)
 
 bench: all $(BUILD)/tests/bench/bench ## speed beside PyTorch, in one run
 	@sh tools/bench.sh '$(BUILD)'

@@ -62,11 +62,13 @@ struct launch {
                        * from the texts that the plan's spec holds */
     const char *const *set;
     int64_t n_set;
-    int jobs;            /* workers, at least 1 */
-    int threads;         /* of each; 0: the cores, shared among the workers */
-    bool quiet;          /* tell failures and notes alone */
-    const char *profile; /* folder for each job's profile, or NULL */
-    const bool *only;    /* of each job: is it ours to run? NULL: all are */
+    int jobs;                  /* workers, at least 1 */
+    int threads;               /* of each; 0: the cores, shared among the workers */
+    bool quiet;                /* tell failures and notes alone */
+    const char *profile;       /* folder for each job's profile, or NULL */
+    const bool *only;          /* of each job: is it ours to run? NULL: all are */
+    double checkpoint_seconds; /* between checkpoints; 0: at every step */
+    struct store_use *use;     /* is kept alive meanwhile; NULL: none */
 };
 
 struct launch_result {
@@ -129,6 +131,7 @@ struct worker_order {
     const char *const *set;
     int64_t n_set;
     int threads;
+    double checkpoint_seconds;
 };
 
 /* ERR_INPUT if this process was not started by launch_run. */

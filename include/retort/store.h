@@ -133,6 +133,17 @@ void run_end(struct run_writer *w, const char *why);
  * dead. No run, or a sealed one: nothing to do. */
 int run_died(struct store *store, const char *id, const char *why, struct err *err);
 
+/* ---- sweeps and garbage ---- */
+
+struct store_use;
+/* A sweep works in this store until store_use_end; ERR_LOCKED while garbage is
+ * collected. */
+int store_use_begin(struct store_use **out, struct store *store, struct err *err);
+/* Garbage is collected until store_use_end; ERR_LOCKED, with who, while a sweep works. */
+int store_collect_begin(struct store_use **out, struct store *store, struct err *err);
+void store_use_beat(struct store_use *u); /* every 15 seconds or so; NULL is fine */
+void store_use_end(struct store_use *u);
+
 /* ---- checking and mending ---- */
 
 enum finding_kind {

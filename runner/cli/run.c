@@ -69,6 +69,8 @@ static void put_command(struct strbuf *out, const struct plan_args *a)
         strbuf_printf(out, " --rerun-on=%s", rerun_choices[a->rerun_on]);
     if (a->require_clean)
         strbuf_puts(out, " --require-clean");
+    if (a->checkpoint_seconds < 60 || a->checkpoint_seconds > 60)
+        strbuf_printf(out, " --checkpoint-seconds=%g", a->checkpoint_seconds);
     if (a->profile) {
         strbuf_puts(out, " --profile=");
         put_quoted(out, a->profile);
@@ -136,7 +138,8 @@ static void queue_again(void)
 
 /* ---- the whole ---- */
 
-static int launch(const struct plan_args *a, const struct session *s, struct err *err)
+static int launch(const struct plan_args *a, const struct session *s,
+                  struct store_use *use, struct err *err)
 {
     struct launch l = {.plan = s->plan,
                        .store = s->store,
@@ -146,7 +149,9 @@ static int launch(const struct plan_args *a, const struct session *s, struct err
                        .jobs = (int)a->common.jobs,
                        .threads = (int)a->common.threads,
                        .quiet = a->common.quiet,
-                       .profile = a->profile};
+                       .profile = a->profile,
+                       .checkpoint_seconds = a->checkpoint_seconds,
+                       .use = use};
     struct launch_result result;
     struct strbuf pins = STRBUF_INIT;
     char *dir = path_dir(a->spec, err);
@@ -186,6 +191,38 @@ done:
     return rc;
 }
 
+/* Nothing is to do: a store that may not be written to serves as well. */
+static bool has_work(const struct plan *plan)
+{
+    for (int64_t i = 0; i < plan->n; i++)
+        if (plan->job[i].state != JOB_CACHED)
+            return true;
+    return false;
+}
+
+/* From here on no garbage is collected; what the plan found there must be there still. */
+static int begin_use(struct store_use **use, const struct session *s, struct err *err)
+{
+    struct run_info info;
+
+    if (!has_work(s->plan))
+        return 0;
+    if (store_use_begin(use, s->store, err))
+        return -1;
+    for (int64_t i = 0; i < s->plan->n; i++) {
+        const struct job *j = &s->plan->job[i];
+        if (j->state != JOB_CACHED)
+            continue;
+        if (store_stat(s->store, j->id, &info, err))
+            return -1;
+        if (info.state != RUN_SEALED)
+            return err_set(err, ERR_LOCKED,
+                           "%s: run %.10s was removed just now; run again",
+                           store_dir(s->store), j->id);
+    }
+    return 0;
+}
+
 static int run_run(const void *args)
 {
     const struct plan_args *a = args;
@@ -197,7 +234,9 @@ static int run_run(const void *args)
     if (session_open(&s, &opt, &err)) {
         rc = session_tell(&s, &err);
     } else {
-        rc = launch(a, &s, &err);
+        struct store_use *use = NULL;
+        rc = begin_use(&use, &s, &err) ? -1 : launch(a, &s, use, &err);
+        store_use_end(use);
         if (rc < 0)
             rc = tell_error(&err);
     }
@@ -227,6 +266,14 @@ static const struct flag flags[] = {
      .value = "FILE",
      .help = "only the jobs that FILE has for this task: what --launch slurm submits",
      .offset = offsetof(struct plan_args, part)},
+    {.name = "checkpoint-seconds",
+     .type = OPT_REAL,
+     .value = "S",
+     .def = "60",
+     .min = 0,
+     .max = 1e6,
+     .help = "how long a job works between two checkpoints; 0: at every step",
+     .offset = offsetof(struct plan_args, checkpoint_seconds)},
     FLAG_END,
 };
 

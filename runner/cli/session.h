@@ -16,6 +16,7 @@ struct plan_args {
     bool require_clean; /* run's alone, and this: */
     const char *profile, *part;
     int launch;
+    double checkpoint_seconds;
 };
 enum { RERUN_NEVER, RERUN_CODE };
 enum { LAUNCH_LOCAL, LAUNCH_SLURM };

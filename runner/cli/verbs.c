@@ -13,7 +13,7 @@ const struct verb *const verbs[] = {
     /* Results */
     &verb_table, &verb_plot, &verb_report, &verb_power, &verb_diff, &verb_export, &verb_import, &verb_generate, &verb_score,
     /* The store */
-    &verb_verify, &verb_fsck,
+    &verb_verify, &verb_fsck, &verb_gc,
     /* Retort itself */
     &verb_list, &verb_schema, &verb_manual, &verb_doctor, &verb_completion, &verb_help, &verb_version,
     /* not for people */

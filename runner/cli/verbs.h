@@ -20,7 +20,7 @@ extern const struct verb verb_ls, verb_show, verb_log, verb_label, verb_note, ve
 extern const struct verb verb_table, verb_plot, verb_report, verb_power, verb_diff,
     verb_export, verb_import, verb_score;
 extern const struct verb verb_generate;
-extern const struct verb verb_verify, verb_fsck;
+extern const struct verb verb_verify, verb_fsck, verb_gc;
 extern const struct verb verb_list, verb_schema, verb_manual, verb_doctor,
     verb_completion, verb_help, verb_version;
 extern const struct verb verb_worker; /* has no group: help does not show it */

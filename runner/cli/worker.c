@@ -13,7 +13,8 @@ static int serve(struct worker_link *link, const struct worker_order *order,
                                         .n_set = order->n_set,
                                         .file = order->file,
                                         .n_files = order->n_files};
-    struct job_run run = {.pins = order->pins, .checkpoint_seconds = 60};
+    struct job_run run = {.pins = order->pins,
+                          .checkpoint_seconds = order->checkpoint_seconds};
     char digest[65];
     int rc = -1;
 

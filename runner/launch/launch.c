@@ -18,6 +18,7 @@
 
 #define DRAW_SECONDS 0.1
 #define TELL_SECONDS 30.0       /* where nothing is drawn: a line about a long job */
+#define BEAT_SECONDS 15.0       /* between signs that the sweep is there */
 #define HELD_SECONDS 0.5        /* between looks at what another process works on */
 #define SAME_SIGNAL_SECONDS 0.3 /* `timeout` and others send a signal twice */
 
@@ -210,7 +211,8 @@ static void staff(struct launcher *la)
         }
     for (int i = 0; i < la->workers && wanted > 0 && !err_is_set(&la->no_start); i++)
         if (la->w[i].state == WORKER_NONE &&
-            !worker_start(&la->w[i], &la->order, la->threads, &la->no_start))
+            !worker_start(&la->w[i], &la->order, la->threads, la->l->checkpoint_seconds,
+                          &la->no_start))
             wanted--;
     if (err_is_set(&la->no_start))
         do_without(la);
@@ -451,6 +453,10 @@ static void loop(struct launcher *la, const struct signals *sig)
         }
         if (is_over(la))
             return;
+        if (clock_seconds() >= la->beat_at) {
+            store_use_beat(la->l->use);
+            la->beat_at = clock_seconds() + BEAT_SECONDS;
+        }
         if (clock_seconds() >= la->draw_at) {
             draw(la);
             la->draw_at = clock_seconds() + DRAW_SECONDS;

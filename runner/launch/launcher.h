@@ -32,7 +32,7 @@ struct launcher {
     struct display_row *row;
     struct times *times;
     int64_t n_times, *stage_of; /* of each job: which of the times */
-    double began, draw_at, look_at, stop_at;
+    double began, draw_at, look_at, stop_at, beat_at;
     int ends_seen, saves_seen, continues_seen;
     bool stopping, at_once, told_no_start;
     struct err fatal;    /* nothing more can be begun */

@@ -52,11 +52,12 @@ static int move_away(int fd)
 }
 
 int worker_start(struct worker *w, const struct strbuf *order, int threads,
-                 struct err *err)
+                 double checkpoint_seconds, struct err *err)
 {
     int pair[2] = {-1, -1}, pipes[2] = {-1, -1}, rc = -1;
     struct wire hello = {.type = WIRE_HELLO,
                          .a = threads,
+                         .b = (int64_t)(1e3 * checkpoint_seconds),
                          .text = strbuf_text(order),
                          .len = (int64_t)order->len};
 

@@ -14,7 +14,7 @@
 
 enum wire_type {
     /* to a worker */
-    WIRE_HELLO = 1, /* a: threads; text: see worker.c */
+    WIRE_HELLO = 1, /* a: threads; b: ms between checkpoints; text: see worker.c */
     WIRE_JOB,       /* job; a: 1 to run it even if it is sealed */
     WIRE_SAVE,      /* checkpoint now and go on */
     WIRE_STOP,      /* checkpoint and stop */

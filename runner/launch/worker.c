@@ -185,6 +185,7 @@ static int unpack(struct worker_link *k, struct worker_order *o, const struct wi
     o->set = k->field + FIXED + 2 * o->n_files;
     o->n_set = n - FIXED - 2 * o->n_files;
     o->threads = (int)m->a;
+    o->checkpoint_seconds = 1e-3 * (double)m->b;
     return 0;
 }
 

@@ -37,7 +37,7 @@ struct worker {
 };
 
 int worker_start(struct worker *w, const struct strbuf *order, int threads,
-                 struct err *err);
+                 double checkpoint_seconds, struct err *err);
 /* Nothing more will come for it: an idle worker ends, a busy one saves and stops. */
 void worker_dismiss(struct worker *w);
 /* Waits for its end and frees what it had. True if it ended in order (told to stop, it

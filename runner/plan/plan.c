@@ -575,7 +575,8 @@ static int build(struct planner *pl)
         plan->of[i] = OF_NEW;
     for (int64_t i = 0; i < cells; i++)
         if (job_of(pl, i / sp->n_stages, i % sp->n_stages) == OF_BAD &&
-            !diags_count(sp->diags) && !err_is_set(&sp->err))
+            !diags_count(sp->diags) && !arena_failed(plan->arena, &sp->err) &&
+            !err_is_set(&sp->err))
             BUG("stage \"%s\" of point %lld gives no job and no reason",
                 sp->stage[i % sp->n_stages], (long long)(i / sp->n_stages));
     if (diags_count(sp->diags) || err_is_set(&sp->err))

@@ -85,16 +85,15 @@ static bool begins(const char *name, const char *with)
     return !strncmp(name, with, strlen(with));
 }
 
-/* Somebody may be about to make it the lease. */
-static bool is_old(const char *dir, const char *name)
+/* Somebody alive may be about to make it the lease. */
+static void look_at_aside(struct checker *c, const char *dir, const char *name)
 {
     struct err err = ERR_INIT;
-    struct stat st;
     char *path = path_join(dir, name, &err);
-    bool old = path && !stat(path, &st) && time(NULL) - st.st_mtime > LEASE_SECONDS;
 
+    if (path && lease_is_dead(path))
+        leftover(c, dir, name, "was to become a lease");
     free(path);
-    return old;
 }
 
 /* Files of a folder that a process which died was writing. */
@@ -108,8 +107,8 @@ static void look_for_leftovers(struct checker *c, const char *sub, bool sealed)
         for (char **n = names; *n; n++) {
             if (begins(*n, "run.h5.new.") || begins(*n, "mended.") || begins(*n, "new."))
                 leftover(c, dir, *n, "was being written when its process died");
-            else if (begins(*n, "lease.") && is_old(dir, *n))
-                leftover(c, dir, *n, "was to become a lease");
+            else if (begins(*n, "lease."))
+                look_at_aside(c, dir, *n);
             else if (sealed && !sub && (begins(*n, "journal.") || !strcmp(*n, "ckpt")))
                 leftover(c, dir, *n, "is of no more use: the run is sealed");
         }
@@ -585,6 +584,18 @@ static void check_lines(struct checker *c, const char *name, bool is_catalog)
         found(c, FOUND_DAMAGE, path, text, c->opt->mend, deed);
 done:
     free(path);
+}
+
+/* Somebody may be writing it now. */
+static bool is_old(const char *dir, const char *name)
+{
+    struct err err = ERR_INIT;
+    struct stat st;
+    char *path = path_join(dir, name, &err);
+    bool old = path && !stat(path, &st) && time(NULL) - st.st_mtime > LEASE_SECONDS;
+
+    free(path);
+    return old;
 }
 
 /* Files that were to replace another, by a process that died. */

@@ -7,6 +7,7 @@
  */
 #include "h5.h"
 
+#include <errno.h>
 #include <hdf5.h>
 #include <hdf5_hl.h>
 #include <pthread.h>
@@ -21,6 +22,25 @@
 #define DEPTH_MAX 64
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static int refused; /* errno of what the system refused since `begin`; under the lock */
+
+/* The library tells it in words alone: "..., errno = 28, error message = ...". */
+static herr_t find_errno(unsigned n, const H5E_error2_t *e, void *ctx)
+{
+    const char *at = e->desc ? strstr(e->desc, "errno = ") : NULL;
+
+    (void)n;
+    (void)ctx;
+    if (at && !refused)
+        refused = (int)strtol(at + 8, NULL, 10);
+    return 0;
+}
+
+static herr_t on_failure(hid_t stack, void *ctx)
+{
+    (void)ctx;
+    return H5Ewalk2(stack, H5E_WALK_UPWARD, find_errno, NULL);
+}
 
 /* After a write that failed (a full disk), the library's own cleaning up at exit crashes
  * on what it could not close: it is left out, and silent. */
@@ -32,7 +52,8 @@ static void begin(void)
     if (!begun)
         H5dont_atexit();
     begun = true;
-    H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
+    refused = 0;
+    H5Eset_auto2(H5E_DEFAULT, on_failure, NULL);
 }
 
 /* ---- errors ---- */
@@ -52,6 +73,10 @@ static int h5_fail(struct err *err, enum err_code code, const char *path,
 {
     const char *words = NULL;
 
+    if (refused) {
+        errno = refused;
+        return err_errno(err, "%s: cannot be written", path);
+    }
     H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, first_words, &words);
     return err_set(err, code, "%s: %s%s%s%s", path, what, words ? " (HDF5: " : "",
                    words ? words : "", words ? ")" : "");
@@ -401,6 +426,71 @@ struct h5_in {
     hid_t file;
 };
 
+/*
+ * The library reads the mapping and not the file: what was found whole is what it sees,
+ * and no read can fail amid its own structures, which it does not always outlive. It is
+ * made to think that it has copies.
+ */
+static void *image_malloc(size_t size, H5FD_file_image_op_t op, void *map)
+{
+    union {
+        const unsigned char *read;
+        void *any;
+    } data = {((const struct file_map *)map)->data};
+
+    (void)size;
+    (void)op;
+    return data.any;
+}
+
+static void *image_memcpy(void *to, const void *from, size_t size,
+                          H5FD_file_image_op_t op, void *map)
+{
+    (void)from;
+    (void)size;
+    (void)op;
+    (void)map;
+    return to;
+}
+
+static herr_t image_free(void *p, H5FD_file_image_op_t op, void *map)
+{
+    (void)p;
+    (void)op;
+    (void)map;
+    return 0;
+}
+
+static void *same_map(void *map)
+{
+    return map;
+}
+
+static herr_t keep_map(void *map)
+{
+    (void)map;
+    return 0;
+}
+
+static hid_t open_image(const struct file_map *map)
+{
+    union {
+        const void *read;
+        void *any;
+    } data = {map->data}, of = {map}; /* the library writes to neither */
+    H5FD_file_image_callbacks_t calls = {image_malloc, image_memcpy, NULL,  image_free,
+                                         same_map,     keep_map,     of.any};
+    hid_t fapl = H5Pcreate(H5P_FILE_ACCESS), file = -1;
+
+    if (H5Pset_fclose_degree(fapl, H5F_CLOSE_STRONG) >= 0 &&
+        H5Pset_fapl_core(fapl, 1 << 16, false) >= 0 &&
+        H5Pset_file_image_callbacks(fapl, &calls) >= 0 &&
+        H5Pset_file_image(fapl, data.any, (size_t)map->len) >= 0)
+        file = H5Fopen("/retort image", H5F_ACC_RDONLY, fapl); /* no file's name */
+    H5Pclose(fapl);
+    return file;
+}
+
 struct h5_in *h5_open(const char *path, const struct file_map *map, struct err *err)
 {
     struct h5_in *in = mem_new(1, sizeof *in, err);
@@ -408,10 +498,7 @@ struct h5_in *h5_open(const char *path, const struct file_map *map, struct err *
     if (!in)
         return NULL;
     begin();
-    hid_t fapl = H5Pcreate(H5P_FILE_ACCESS);
-    H5Pset_fclose_degree(fapl, H5F_CLOSE_STRONG);
-    *in = (struct h5_in){path, map, H5Fopen(path, H5F_ACC_RDONLY, fapl)};
-    H5Pclose(fapl);
+    *in = (struct h5_in){path, map, open_image(map)};
     if (in->file >= 0)
         return in;
     h5_fail(err, ERR_INPUT, path, "is damaged, or no HDF5 file");
@@ -428,10 +515,11 @@ void h5_close(struct h5_in *in)
     free(in);
 }
 
-/* A fixed-length text attribute on the heap; NULL if absent or odd. */
-static char *attr_text(hid_t at, const char *path, const char *name)
+/* A fixed-length text attribute, valid until the next; NULL if absent or odd. */
+static const char *attr_text(hid_t at, const char *path, const char *name)
 {
-    char *s = NULL;
+    static char text[ATTR_MAX + 1]; /* under the lock */
+    const char *s = NULL;
 
     if (H5Aexists_by_name(at, path, name, H5P_DEFAULT) <= 0)
         return NULL;
@@ -439,10 +527,9 @@ static char *attr_text(hid_t at, const char *path, const char *name)
     hid_t t = H5Aget_type(a), space = H5Aget_space(a);
     size_t n = H5Tget_size(t);
     if (H5Tget_class(t) == H5T_STRING && H5Tis_variable_str(t) == 0 && n &&
-        n <= ATTR_MAX && H5Sget_simple_extent_npoints(space) == 1 &&
-        (s = calloc(n + 1, 1)) && H5Aread(a, t, s) < 0) {
-        free(s);
-        s = NULL;
+        n <= ATTR_MAX && H5Sget_simple_extent_npoints(space) == 1) {
+        memset(text, 0, n + 1);
+        s = H5Aread(a, t, text) < 0 ? NULL : text;
     }
     H5Sclose(space);
     H5Tclose(t);
@@ -453,10 +540,9 @@ static char *attr_text(hid_t at, const char *path, const char *name)
 bool h5_get_text(struct h5_in *in, const char *path, const char *name, char *field,
                  size_t size)
 {
-    char *s = attr_text(in->file, path, name);
+    const char *s = attr_text(in->file, path, name);
 
     field_set(field, size, s);
-    free(s);
     return s != NULL;
 }
 
@@ -611,15 +697,22 @@ static void dataset_clear(struct h5_dataset *d)
     free(d->dims);
 }
 
+static int copy_attr(struct walk *w, char **to, hid_t id, const char *name)
+{
+    const char *s = attr_text(id, ".", name);
+
+    *to = s ? mem_strdup(s, w->err) : NULL;
+    return s && !*to ? -1 : 0;
+}
+
 static int visit_dataset(struct walk *w, hid_t id)
 {
     struct h5_dataset d = {.path = w->path};
     hid_t type = H5Dget_type(id);
     int rc = -1;
 
-    d.cls = attr_text(id, ".", "class");
-    d.dims = attr_text(id, ".", "dims");
-    if (!get_shape(w, id, &d.array.shape) &&
+    if (!copy_attr(w, &d.cls, id, "class") && !copy_attr(w, &d.dims, id, "dims") &&
+        !get_shape(w, id, &d.array.shape) &&
         !(H5Tget_class(type) == H5T_STRING ? get_texts(w, id, type, &d)
                                            : get_array(w, id, type, &d)))
         rc = w->visitor->dataset(w->visitor->ctx, &d, w->err);

@@ -240,8 +240,15 @@ int lease_take(struct lease **out, const char *dir,
                struct err *err);                  /* ERR_LOCKED: who */
 int lease_beat(struct lease *l, struct err *err); /* ERR_LOCKED if it was lost */
 void lease_give(struct lease *l);                 /* removes it if it is still ours */
+/* One of many in a folder, each of its own name: it says that its process is there. Those
+ * of the dead are cleared away. */
+int lease_mark(struct lease **out, const char *dir, struct err *err);
+/* Is any in the folder somebody's who is alive? */
+bool lease_any(const char *dir, char *who, size_t size);
 /* 1 if somebody alive holds it (who in `who`), else 0. */
 int lease_alive(const char *dir, char *who, size_t size);
+/* Is there one, or a file to become one, of a process that is gone? */
+bool lease_is_dead(const char *path);
 /* Is it as it was written, whoever holds it? */
 bool lease_is_whole(const char *path);
 

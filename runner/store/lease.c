@@ -145,6 +145,16 @@ static void describe(char *out, size_t size, int found, const struct holder *h,
                  h->host, age);
 }
 
+bool lease_is_dead(const char *path)
+{
+    struct holder h;
+    struct stat st;
+    double age;
+    int found = read_lease(&h, &age, &st, path);
+
+    return found >= 0 && !holder_lives(found, &h, age);
+}
+
 bool lease_is_whole(const char *path)
 {
     struct holder h;
@@ -154,21 +164,45 @@ bool lease_is_whole(const char *path)
     return read_lease(&h, &age, &st, path) == 0;
 }
 
-int lease_alive(const char *dir, char *who, size_t size)
+static int is_alive(const char *path, char *who, size_t size)
 {
-    struct err err = ERR_INIT;
     struct holder h;
     struct stat st;
     double age;
-    char *path = path_join(dir, "lease", &err);
-    int found = path ? read_lease(&h, &age, &st, path) : -1;
+    int found = read_lease(&h, &age, &st, path);
 
-    free(path);
     if (found < 0 || !holder_lives(found, &h, age))
         return 0;
     if (who)
         describe(who, size, found, &h, age);
     return 1;
+}
+
+int lease_alive(const char *dir, char *who, size_t size)
+{
+    struct err err = ERR_INIT;
+    char *path = path_join(dir, "lease", &err);
+    int alive = path ? is_alive(path, who, size) : 0;
+
+    free(path);
+    return alive;
+}
+
+bool lease_any(const char *dir, char *who, size_t size)
+{
+    struct err err = ERR_INIT;
+    char **names;
+    bool any = false;
+
+    if (!file_is_dir(dir) || file_list(&names, dir, &err))
+        return false;
+    for (char **n = names; *n && !any; n++) {
+        char *path = path_join(dir, *n, &err);
+        any = path && is_alive(path, who, size);
+        free(path);
+    }
+    file_list_free(names);
+    return any;
 }
 
 /* Renames a dead lease away. 0: gone; -1: it is (or became) somebody's. */
@@ -197,7 +231,10 @@ static int write_own(int *fd, const char *path, struct err *err)
     *fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
     if (*fd < 0)
         return err_errno(err, "%s", path);
-    return file_write_fd(*fd, text, n, path, err);
+    if (file_write_fd(*fd, text, n, path, err))
+        return -1;
+    /* A lease that power took the text from would count as somebody's. */
+    return fsync(*fd) ? err_errno(err, "%s", path) : 0;
 }
 
 /* Links our file as the lease, taking over a dead one. */
@@ -226,14 +263,60 @@ static int claim(const char *path, const char *own, const char *grave, struct er
                    path);
 }
 
-int lease_take(struct lease **out, const char *dir, struct err *err)
+/* What a process that died between writing its own and removing it left behind. */
+static void clear_asides(const char *dir)
+{
+    struct err err = ERR_INIT; /* they harm nothing */
+    char **names;
+
+    if (file_list(&names, dir, &err))
+        return;
+    for (char **n = names; *n; n++) {
+        char *path = strncmp(*n, "lease.", 6) ? NULL : path_join(dir, *n, &err);
+        if (path && lease_is_dead(path))
+            unlink(path);
+        free(path);
+    }
+    file_list_free(names);
+}
+
+/* A name that no other process and no other call has. */
+static char *own_name(const char *dir, struct err *err)
 {
     static _Atomic unsigned count;
-    int rc = -1;
     unsigned number = count++;
+
+    return mem_printf(err, "%s/lease.%ld.%u.%llx", dir, (long)getpid(), number,
+                      (unsigned long long)time(NULL));
+}
+
+int lease_mark(struct lease **out, const char *dir, struct err *err)
+{
     struct lease *l = mem_new(1, sizeof *l, err);
-    char *own = mem_printf(err, "%s/lease.%ld.%u.%llx", dir, (long)getpid(), number,
-                           (unsigned long long)time(NULL));
+
+    if (!l)
+        return -1;
+    l->fd = -1;
+    l->path = own_name(dir, err);
+    clear_asides(dir);
+    if (l->path && !write_own(&l->fd, l->path, err)) {
+        *out = l;
+        return 0;
+    }
+    if (l->fd >= 0) {
+        unlink(l->path);
+        close(l->fd);
+    }
+    free(l->path);
+    free(l);
+    return -1;
+}
+
+int lease_take(struct lease **out, const char *dir, struct err *err)
+{
+    int rc = -1;
+    struct lease *l = mem_new(1, sizeof *l, err);
+    char *own = own_name(dir, err);
     char *grave = own ? mem_printf(err, "%s.dead", own) : NULL;
 
     if (!l || !own || !grave)
@@ -242,6 +325,7 @@ int lease_take(struct lease **out, const char *dir, struct err *err)
     l->path = path_join(dir, "lease", err);
     if (!l->path || write_own(&l->fd, own, err) || claim(l->path, own, grave, err))
         goto done;
+    clear_asides(dir);
     *out = l;
     rc = 0;
 done:

@@ -78,7 +78,8 @@ static int remove_work(struct run_writer *w, struct err *err)
     if (rc || file_list(&names, w->dir, err))
         return -1;
     for (char **n = names; !rc && *n; n++)
-        if (!strncmp(*n, "journal.", 8)) {
+        if (!strncmp(*n, "journal.", 8) || !strncmp(*n, "run.h5.new.", 11) ||
+            !strncmp(*n, "mended.", 7)) {
             char *path = path_join(w->dir, *n, err);
             rc = path ? file_remove(path, err) : -1;
             free(path);
