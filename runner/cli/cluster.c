@@ -68,6 +68,9 @@ static void command_of(struct words *w, const struct plan_args *a)
         put(w, "--require-clean", NULL);
     if (a->profile)
         put_path(w, "--profile=", a->profile);
+    if (a->checkpoint_seconds < 60 || a->checkpoint_seconds > 60)
+        put(w,
+            "--checkpoint-seconds=", arena_printf(w->arena, "%g", a->checkpoint_seconds));
 }
 
 static void tell(const struct plan_args *a, const struct slurm_result *r)
