@@ -57,10 +57,18 @@ void case_name(char *out, size_t size, const struct bench_case *c)
              c->more & MORE_THREADS ? " by threads" : "");
 }
 
+bool case_kept_alone(void)
+{
+    const char *asked = getenv("BENCH");
+
+    return asked && !strcmp(asked, "kept");
+}
+
 bool case_wanted(int size, const char *name)
 {
     const char *asked = getenv("BENCH"), *only = getenv("BENCH_ONLY");
-    int most = asked && !strcmp(asked, "full")    ? FULL
+    int most = case_kept_alone()                  ? FULL
+               : asked && !strcmp(asked, "full")  ? FULL
                : asked && !strcmp(asked, "quick") ? QUICK
                                                   : DEFAULT;
 

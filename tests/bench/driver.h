@@ -29,6 +29,8 @@ void case_name(char *out, size_t size, const struct bench_case *c);
 /* Is something called `name` asked for, that belongs to runs of a size (0 quick, 1
  * default, 2 full)? */
 bool case_wanted(int size, const char *name);
+/* BENCH=kept: nothing is measured, what is kept makes the page. */
+bool case_kept_alone(void);
 /* Heads are ablated and students distilled by the methods, which read real files. */
 bool case_at_hand(const struct bench_case *c);
 
@@ -95,6 +97,7 @@ void result_print(const struct result *r);
 
 /* What was measured under this name by this build, or NULL. */
 char *kept_load(const struct setup *s, const char *name);
+bool kept_is(const struct setup *s, const char *name);
 int kept_save(const struct setup *s, const char *name, const char *text, struct err *err);
 /* Digest of programs, peer, processor, threads: setup.build. */
 int kept_build(struct setup *s, struct err *err);
@@ -102,7 +105,8 @@ void processor_name(char *out, size_t size);
 
 /* ---- system.c: what is not products ---- */
 
-/* Measures all that is asked for and adds each result, a JSON object, to an array. */
-int system_run(struct json_writer *w, const struct setup *s, struct err *err);
+/* Measures all that is asked for and adds each result, a JSON object, to an array; how
+ * many failed, which is told. */
+int system_run(struct json_writer *w, const struct setup *s);
 
 #endif

@@ -75,6 +75,15 @@ char *kept_load(const struct setup *s, const char *name)
     return text;
 }
 
+bool kept_is(const struct setup *s, const char *name)
+{
+    char *text = kept_load(s, name);
+    bool is = text != NULL;
+
+    free(text);
+    return is;
+}
+
 int kept_save(const struct setup *s, const char *name, const char *text, struct err *err)
 {
     char path[1200];

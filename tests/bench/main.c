@@ -5,7 +5,7 @@
  *     bench report RESULT.json PAGE.md
  *     bench side KIND WORK DATA MODEL BATCH DTYPE STEPS ROUNDS THREADS   (started by run)
  *
- * BENCH=quick|default|full says what is measured, BENCH_ONLY=text picks by name,
+ * BENCH=quick|default|full|kept says what is measured, BENCH_ONLY=text picks by name,
  * BENCH_ROUNDS=n says how often. What this build has measured already is not measured
  * again, unless BENCH_AGAIN is set.
  */
@@ -203,7 +203,9 @@ static int start_own(struct result *r, const struct setup *s, enum side_kind kin
                      int threads, struct err *err)
 {
     static const char *const kinds[] = {"retort", "limit", "stream"};
+    static const char *const alone[] = {"retort by one", "limit by one", ""};
     const struct bench_case *c = r->c;
+    bool first = r->n <= SIDE_STREAM;
     struct child *ch = &r->side[r->n++];
     struct numbers n;
     char *argv[] = {
@@ -211,7 +213,8 @@ static int start_own(struct result *r, const struct setup *s, enum side_kind kin
         text(c->data), text(c->model), n.batch,           text(c->bf16 ? "bf16" : "f32"),
         n.steps,       n.rounds,       n.threads,         NULL};
 
-    *ch = (struct child){.kind = kind, .name = kinds[kind], .threads = threads};
+    *ch = (struct child){
+        .kind = kind, .name = first ? kinds[kind] : alone[kind], .threads = threads};
     write_numbers(&n, c, threads);
     return child_start(ch, argv, err);
 }
@@ -363,50 +366,57 @@ static int case_text(struct strbuf *out, const struct bench_case *c,
     return rc;
 }
 
-static int run_cases(struct json_writer *w, const struct setup *s, struct err *err)
+/* A case that fails does so alone, and is told; how many did. */
+static int run_cases(struct json_writer *w, const struct setup *s)
 {
     struct bench_case c;
     char name[96];
-    int rc = 0;
+    int failed = 0;
 
-    for (size_t i = 0; !rc && case_at(&c, i); i++) {
+    for (size_t i = 0; case_at(&c, i); i++) {
         struct strbuf one = STRBUF_INIT;
+        struct err err = ERR_INIT;
         case_name(name, sizeof name, &c);
-        if (!case_at_hand(&c)) {
+        if (case_kept_alone() && !kept_is(s, name)) {
+            printf("%s: not measured yet\n", name);
+        } else if (!case_at_hand(&c)) {
             printf("%s: left out, it needs the real checkpoints and data\n", name);
-            continue;
-        }
-        rc = case_text(&one, &c, s, err);
-        if (!rc)
+        } else if (case_text(&one, &c, s, &err)) {
+            fprintf(stderr, "bench: %s\n", err.text);
+            failed++;
+        } else {
             json_raw(w, strbuf_text(&one));
+        }
         strbuf_release(&one);
     }
-    return rc;
+    return failed;
 }
 
 static int run(const struct setup *s, const char *out, struct err *err)
 {
     struct strbuf all = STRBUF_INIT;
     struct json_writer w;
-    int rc = -1;
+    int failed, rc = -1;
 
     json_begin(&w, &all, true);
     json_object(&w);
     put_machine(&w, s);
     json_member(&w, "cases");
     json_array(&w);
-    if (run_cases(&w, s, err))
-        goto done;
+    failed = run_cases(&w, s);
     json_array_end(&w);
     json_member(&w, "system");
     json_array(&w);
-    if (system_run(&w, s, err))
-        goto done;
+    failed += system_run(&w, s);
     json_array_end(&w);
     json_object_end(&w);
     strbuf_putc(&all, '\n');
-    if (!strbuf_failed(&all, err))
-        rc = file_write(out, all.text, (int64_t)all.len, err);
+    if (strbuf_failed(&all, err) || file_write(out, all.text, (int64_t)all.len, err))
+        goto done;
+    if (failed)
+        err_set(err, ERR_IO, "%d cases failed; the same command measures them again",
+                failed);
+    rc = failed ? -1 : 0;
 done:
     strbuf_release(&all);
     return rc;
