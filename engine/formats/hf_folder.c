@@ -95,12 +95,35 @@ static int read_weights(struct hf_folder *f, struct err *err)
     return 0;
 }
 
+/* A folder of llama2.c is no model, the file in it is: says so if there is one. */
+static void tell_bin(const char *dir, struct err *err)
+{
+    struct err none = ERR_INIT;
+    char **list = NULL;
+
+    if (file_list(&list, dir, &none))
+        return;
+    for (char **name = list; *name; name++) {
+        size_t n = strlen(*name);
+        if (n < 4 || strcmp(*name + n - 4, ".bin") != 0 || !strncmp(*name, "tok", 3))
+            continue;
+        err_set(err, ERR_MISSING,
+                "%s: there is no config.json; a model of llama2.c is named by its file, "
+                "%s/%s",
+                dir, dir, *name);
+        break;
+    }
+    file_list_free(list);
+}
+
 static int read_config(struct hf_folder *f, struct err *err)
 {
     char *path = path_join(f->dir, "config.json", err), *text = NULL;
     int64_t len;
     int rc = -1;
 
+    if (path && !file_exists(path))
+        tell_bin(f->dir, err);
     if (path && file_read(&text, &len, path, CONFIG_MAX, err) == 0)
         rc = hf_config_parse(&f->cfg, text, len, path, f->arena, err);
     free(text);
