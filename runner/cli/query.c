@@ -86,6 +86,32 @@ static void copy(char *out, size_t size, const char *text, size_t n)
     out[n] = '\0';
 }
 
+/* The text of a JSON string, whose opening quote is behind us; a long one may have lost
+ * its end. */
+static void unquote(char *out, size_t size, const char *text, size_t n)
+{
+    static const char letters[] = "bfnrt", meant[] = "\b\f\n\r\t";
+    size_t at = 0;
+
+    for (size_t i = 0; i < n && text[i] != '"' && at + 1 < size; i++) {
+        const char *e;
+        unsigned code;
+        out[at] = text[i];
+        if (text[i] == '\\' && i + 1 < n) {
+            out[at] = text[++i];
+            e = strchr(letters, text[i]);
+            if (e)
+                out[at] = meant[e - letters];
+            if (text[i] == 'u' && i + 4 < n && sscanf(text + i + 1, "%4x", &code) == 1) {
+                out[at] = (char)code; /* \u is written for control characters alone */
+                i += 4;
+            }
+        }
+        at++;
+    }
+    out[at] = '\0';
+}
+
 bool variable_next(const char **at, char name[128], char value[512])
 {
     const char *s = *at + strspn(*at, " "), *eq = strchr(s, '=');
@@ -97,7 +123,7 @@ bool variable_next(const char **at, char name[128], char value[512])
     n = value_length(eq + 1);
     *at = eq + 1 + n;
     if (n >= 2 && eq[1] == '"')
-        copy(value, 512, eq + 2, n - 2);
+        unquote(value, 512, eq + 2, n - 1);
     else
         copy(value, 512, eq + 1, n);
     return true;

@@ -519,6 +519,20 @@ static void put_variable(struct strbuf *sb, const char *name, const char *value)
     strbuf_add(sb, value + (word ? 1 : 0), word ? n - 2 : n);
 }
 
+/* A label holds blanks as it is; one that could be read in two ways is quoted. */
+static void put_label(struct strbuf *sb, const char *label)
+{
+    bool odd = *label == ' ' || strpbrk(label, "=\"\\");
+
+    for (const char *c = label; *c; c++)
+        odd = odd || (unsigned char)*c < 0x20;
+    strbuf_puts(sb, "label=");
+    if (odd)
+        json_put_string(sb, label);
+    else
+        strbuf_puts(sb, label);
+}
+
 /* Variables that all of the job's points agree in, and the seed where
  * there are several. */
 static int describe(struct planner *pl, struct job *job)
@@ -532,7 +546,7 @@ static int describe(struct planner *pl, struct job *job)
         label = label && q->label && !strcmp(p->label, q->label);
     }
     if (label)
-        strbuf_printf(&sb, "label=%s", p->label);
+        put_label(&sb, p->label);
     for (int64_t v = 0; v < p->n_vars; v++) {
         bool same = *p->value[v] != '{' && *p->value[v] != '[';
         for (int64_t i = 1; same && i < job->n_points; i++) {

@@ -16,6 +16,7 @@
 #include "plot_impl.h"
 #include "retort/file.h"
 #include "retort/mem.h"
+#include "retort/utf8.h"
 
 extern char **environ;
 
@@ -43,14 +44,45 @@ int plot_style(const struct plot_series *s, int64_t place)
 
 void plot_quoted(struct strbuf *out, const char *s)
 {
+    size_t at = 0;
+
     strbuf_putc(out, '\'');
     for (; s && *s; s++) {
         if (*s == '\'')
             strbuf_putc(out, '\'');
-        if ((unsigned char)*s >= ' ')
-            strbuf_putc(out, *s);
+        if (*s == '>' && at >= 2 && s[-1] == ']' && s[-2] == ']')
+            strbuf_putc(out, ' '); /* gnuplot's SVG would not be XML */
+        if ((unsigned char)*s >= ' ' || strchr("\n\r\t", *s))
+            strbuf_putc(out, (unsigned char)*s >= ' ' ? *s : ' ');
+        at++;
     }
     strbuf_putc(out, '\'');
+}
+
+/* A name at a tick is a format there: its percent signs are doubled. */
+static void put_tic(struct strbuf *out, const char *name)
+{
+    struct strbuf sb = STRBUF_INIT;
+
+    for (; *name; name++) {
+        if (*name == '%')
+            strbuf_putc(&sb, '%');
+        strbuf_putc(&sb, *name);
+    }
+    plot_quoted(out, strbuf_text(&sb));
+    out->failed = out->failed || sb.failed;
+    strbuf_release(&sb);
+}
+
+void plot_tics(struct strbuf *out, const char *axis, const char *const *name, int64_t n)
+{
+    strbuf_printf(out, "set %stics (", axis);
+    for (int64_t i = 0; i < n; i++) {
+        strbuf_puts(out, i ? ", " : "");
+        put_tic(out, name[i]);
+        strbuf_printf(out, " %lld", (long long)i);
+    }
+    strbuf_puts(out, ") scale 0 noenhanced\n");
 }
 
 void plot_head(struct strbuf *out, const char *name, const char *title,
@@ -166,6 +198,23 @@ static void put_band(struct strbuf *out, int64_t k, const char *colour)
                   (long long)k, colour);
 }
 
+/* Letters of a name in the key: a longer one is cut, or gnuplot leaves out the key. */
+#define KEY_MOST 60
+
+static void put_name(struct strbuf *out, const char *name)
+{
+    struct strbuf sb = STRBUF_INIT;
+    int64_t n = (int64_t)strlen(name), at = 0;
+
+    for (int letters = 0; at < n && letters < KEY_MOST; letters++)
+        at += utf8_step(name + at, n - at);
+    strbuf_add(&sb, name, (size_t)at);
+    strbuf_puts(&sb, at < n ? "…" : "");
+    plot_quoted(out, strbuf_text(&sb));
+    out->failed = out->failed || sb.failed;
+    strbuf_release(&sb);
+}
+
 static void put_curve(struct strbuf *out, const struct plot_series *s, int64_t k,
                       const char *colour, int style)
 {
@@ -184,7 +233,7 @@ static void put_curve(struct strbuf *out, const struct plot_series *s, int64_t k
     if (s->n > 40) /* a point for each would hide the line */
         strbuf_printf(out, "pointinterval %lld ", (long long)(s->n / 8));
     strbuf_puts(out, "title ");
-    plot_quoted(out, s->name);
+    put_name(out, s->name);
 }
 
 static void put_bars(struct strbuf *out, const struct plot_series *s, int64_t k,
@@ -194,7 +243,7 @@ static void put_bars(struct strbuf *out, const struct plot_series *s, int64_t k,
                   "data index %lld using 1:2 with boxes linecolor rgb '%s' fillstyle "
                   "transparent pattern %d border linecolor rgb '%s' title ",
                   (long long)k, colour, patterns[style], colour);
-    plot_quoted(out, s->name);
+    put_name(out, s->name);
     if (has_band(s))
         strbuf_printf(
             out,
@@ -231,6 +280,16 @@ static void put_curves(struct strbuf *out, const void *what, enum plot_theme the
 /* An axis goes no further than its values can. */
 static void put_range(struct strbuf *out, const struct plot *plot)
 {
+    if (plot->bars) { /* which stand on 0 */
+        strbuf_puts(out,
+                    plot->low >= 0 ? "set yrange [0:0 < *" : "set yrange [* < 0:0 < *");
+        if (isfinite(plot->high)) {
+            strbuf_puts(out, " < ");
+            strbuf_double(out, plot->high);
+        }
+        strbuf_puts(out, "]\n");
+        return;
+    }
     strbuf_puts(out, "set yrange [");
     if (isfinite(plot->low)) {
         strbuf_double(out, plot->low);
@@ -242,6 +301,19 @@ static void put_range(struct strbuf *out, const struct plot *plot)
         strbuf_double(out, plot->high);
     }
     strbuf_puts(out, "]\n");
+}
+
+/* Names that stand side by side. */
+static int key_columns(const struct plot *plot)
+{
+    int64_t longest = 1;
+
+    for (int64_t k = 0; k < plot->n_series; k++)
+        if (!plot->series[k].thin)
+            longest = (int64_t)strlen(plot->series[k].name) > longest
+                          ? (int64_t)strlen(plot->series[k].name)
+                          : longest;
+    return longest > KEY_MOST / 2 ? 1 : longest > KEY_MOST / 3 ? 2 : 3;
 }
 
 static int64_t in_key(const struct plot *plot)
@@ -258,14 +330,10 @@ static void put_groups(struct strbuf *out, const struct plot *plot)
 {
     strbuf_puts(out, "set boxwidth ");
     strbuf_double(out, bar_width(plot));
-    strbuf_puts(out, "\nset xtics (");
-    for (int64_t i = 0; i < plot->n_names; i++) {
-        strbuf_puts(out, i ? ", " : "");
-        plot_quoted(out, plot->x_name[i]);
-        strbuf_printf(out, " %lld", (long long)i);
-    }
+    strbuf_putc(out, '\n');
+    plot_tics(out, "x", plot->x_name, plot->n_names);
     strbuf_printf(out,
-                  ") scale 0 noenhanced\nset xrange [-0.6:%lld.6]\n"
+                  "set xrange [-0.6:%lld.6]\n"
                   "set xzeroaxis linetype 1 linecolor rgb '#888888'\n",
                   (long long)(plot->n_names - 1));
 }
@@ -273,20 +341,24 @@ static void put_groups(struct strbuf *out, const struct plot *plot)
 static void put_script(struct strbuf *out, const struct plot *plot, const char *name,
                        enum plot_theme theme)
 {
+    int columns = key_columns(plot);
+
     plot_head(out, name, plot->title, plot->x_label, plot->y_label, theme);
-    strbuf_printf(out,
-                  "set tics nomirror\n"
-                  "set grid ytics linetype 1 linecolor rgb '%s' linewidth 1\n"
-                  "set autoscale xfix\n"
-                  "set key at screen 0.5, screen 0.02 center bottom horizontal maxcols 3 "
-                  "noenhanced\n"
-                  "set offsets graph 0.02, graph 0.02, 0, 0\n",
-                  themes[theme].grid);
+    strbuf_printf(
+        out,
+        "set tics nomirror\n"
+        "set grid ytics linetype 1 linecolor rgb '%s' linewidth 1\n"
+        "set autoscale xfix\n"
+        "set key at screen 0.5, screen 0.02 center bottom horizontal maxcols %d "
+        "noenhanced\n"
+        "set offsets graph 0.02, graph 0.02, 0, 0\n",
+        themes[theme].grid, columns);
     put_range(out, plot);
     if (plot->bars)
         put_groups(out, plot);
-    /* The key stands under the axis label, three names a line. */
-    strbuf_printf(out, "set bmargin %lld\n", (long long)(4 + (in_key(plot) + 2) / 3));
+    /* The key stands under the axis label. */
+    strbuf_printf(out, "set bmargin %lld\n",
+                  (long long)(4 + (in_key(plot) + columns - 1) / columns));
     plot_outputs(out, name, theme, put_curves, plot);
 }
 

@@ -14,6 +14,8 @@ bool plot_map_range(const struct plot_map *map, double *low, double *high);
 
 /* A gnuplot string: single quotes doubled, control characters left out. */
 void plot_quoted(struct strbuf *out, const char *s);
+/* "set xtics (...)" of names at 0, 1, 2 ... */
+void plot_tics(struct strbuf *out, const char *axis, const char *const *name, int64_t n);
 /* The beginning of a script: data's name, title, labels. */
 void plot_head(struct strbuf *out, const char *name, const char *title,
                const char *x_label, const char *y_label, enum plot_theme theme);

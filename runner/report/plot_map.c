@@ -74,18 +74,6 @@ static void put_palette(struct strbuf *out, double low, double high,
     strbuf_puts(out, "]\n");
 }
 
-static void put_tics(struct strbuf *out, const char *axis, const char *const *name,
-                     int64_t n)
-{
-    strbuf_printf(out, "set %stics (", axis);
-    for (int64_t i = 0; i < n; i++) {
-        strbuf_puts(out, i ? ", " : "");
-        plot_quoted(out, name[i]);
-        strbuf_printf(out, " %lld", (long long)i);
-    }
-    strbuf_puts(out, ") scale 0 noenhanced\n");
-}
-
 static void put_plot(struct strbuf *out, const void *what, enum plot_theme theme)
 {
     const struct plot_map *map = what;
@@ -110,8 +98,8 @@ int plot_map_write(const struct plot_map *map, const char *base, enum plot_theme
     put_cells(&data, map);
     plot_head(&script, path_base(base), map->title, map->x_label, map->y_label, theme);
     put_palette(&script, low, high, theme);
-    put_tics(&script, "x", map->col_name, map->cols);
-    put_tics(&script, "y", map->row_name, map->rows);
+    plot_tics(&script, "x", map->col_name, map->cols);
+    plot_tics(&script, "y", map->row_name, map->rows);
     strbuf_printf(&script, "set xrange [-0.5:%lld.5]\nset yrange [%lld.5:-0.5]\n",
                   (long long)(map->cols - 1), (long long)(map->rows - 1));
     strbuf_puts(&script, "set border 0\nset cbtics scale 0\nunset key\n");

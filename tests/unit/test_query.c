@@ -46,7 +46,7 @@ static void variables_may_hold_blanks_and_quotes(void **state)
     assert_string_equal(value, "0.30");
     assert_true(variable_next(&at, name, value));
     assert_string_equal(name, "pruned.by");
-    assert_string_equal(value, "a \\\"b\\\" c=d");
+    assert_string_equal(value, "a \"b\" c=d");
     assert_true(variable_next(&at, name, value));
     assert_string_equal(name, "seed");
     assert_false(variable_next(&at, name, value));
