@@ -31,8 +31,8 @@ OBJ   := $(PLAIN:%.c=$(BUILD)/obj/%.o) \
 TESTS := $(sort $(wildcard tests/unit/*.c tests/parity/*.c tests/fault/*.c tests/fuzz/*.c))
 TESTBIN := $(TESTS:%.c=$(BUILD)/%)
 
-.PHONY: all quickstart test torture check-asan check-tsan bench install uninstall lint card-items format help clean \
-        packages tests
+.PHONY: all quickstart test torture fuzz libs check-asan check-tsan bench install uninstall lint card-items format \
+        help clean packages tests
 all: $(BUILD)/retort $(BUILD)/libretort.a ## build the program and the library
 
 $(BUILD)/retort: $(BUILD)/obj/runner/cli/main.o $(BUILD)/libretort.a
@@ -124,6 +124,11 @@ check-tsan: ## pool, store, launcher and a sweep by workers under the thread san
 
 torture: all $(TORTURE_BIN) ## kill, starve and refuse a sweep at each of its calls (PART=, EVERY= for less)
 	$(BUILD)/tests/torture/torture $(BUILD)/retort $(BUILD)/tests/torture/seam.so $(or $(PART),long) $(EVERY)
+
+fuzz: ## every parser under libFuzzer, FUZZ_SECONDS each (an hour)
+	@sh tools/fuzz.sh '$(BUILD)' $(TARGETS)
+libs:
+	@echo '$(LIBS)'
 
 bench: all $(BUILD)/tests/bench/bench ## speed beside PyTorch, in one run
 	@sh tools/bench.sh '$(BUILD)'

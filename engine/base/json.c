@@ -221,7 +221,7 @@ void json_doc_free(struct json_doc *doc)
 
 const struct json *json_root(const struct json_doc *doc)
 {
-    return doc->node;
+    return doc ? doc->node : NULL;
 }
 
 enum json_kind json_kind(const struct json *v)

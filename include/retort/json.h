@@ -67,7 +67,7 @@ struct json_doc *json_parse(const char *text, int64_t len, const char *name,
  * "file:line:col: what". */
 struct json_doc *json_parse_file(const char *path, struct err *err);
 void json_doc_free(struct json_doc *doc);
-const struct json *json_root(const struct json_doc *doc);
+const struct json *json_root(const struct json_doc *doc); /* NULL of NULL */
 
 /* NULL reads as null: an absent member of an absent member needs no question in between.
  */

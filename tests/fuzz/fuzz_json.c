@@ -43,17 +43,4 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     return 0;
 }
 
-#ifndef RETORT_FUZZ
-static void the_corpus_and_its_changes_do_no_harm(void **state)
-{
-    (void)state;
-    replay("json");
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_corpus_and_its_changes_do_no_harm)};
-    return cmocka_run_group_tests(tests, NULL, NULL);
-}
-#endif
+FUZZ_MAIN("json")

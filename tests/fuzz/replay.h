@@ -1,10 +1,7 @@
 /*
  * Replays a folder of inputs through LLVMFuzzerTestOneInput: each file as it is, cut at
  * every length, and with single bytes changed in a fixed order. With -DRETORT_FUZZ there
- * is no main, for libFuzzer's:
- *
- *     clang -fsanitize=fuzzer,address -DRETORT_FUZZ ... tests/fuzz/fuzz_json.c
- * build/libretort.a
+ * is no main, for libFuzzer's: `make fuzz`.
  */
 #ifndef RETORT_TESTS_REPLAY_H
 #define RETORT_TESTS_REPLAY_H
@@ -61,5 +58,23 @@ static inline void replay(const char *name)
     file_list_free(files);
     free(dir);
 }
+
+/* The program's main, where libFuzzer does not bring one. */
+#ifdef RETORT_FUZZ
+#define FUZZ_MAIN(corpus)
+#else
+#define FUZZ_MAIN(corpus)                                                                \
+    static void the_corpus_and_its_changes_do_no_harm(void **state)                      \
+    {                                                                                    \
+        (void)state;                                                                     \
+        replay(corpus);                                                                  \
+    }                                                                                    \
+    int main(void)                                                                       \
+    {                                                                                    \
+        const struct CMUnitTest tests[] = {                                              \
+            cmocka_unit_test(the_corpus_and_its_changes_do_no_harm)};                    \
+        return cmocka_run_group_tests(tests, NULL, NULL);                                \
+    }
+#endif
 
 #endif
