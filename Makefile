@@ -35,8 +35,10 @@ TESTBIN := $(TESTS:%.c=$(BUILD)/%)
         help clean packages tests
 all: $(BUILD)/retort $(BUILD)/libretort.a ## build the program and the library
 
+# All of the library, and its names: plug-ins find in the program what the headers declare.
 $(BUILD)/retort: $(BUILD)/obj/runner/cli/main.o $(BUILD)/libretort.a
-	$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
+	$(CC) $(ALL_CFLAGS) $(LDFLAGS) -rdynamic -o $@ $< -Wl,--whole-archive $(BUILD)/libretort.a \
+	    -Wl,--no-whole-archive $(LIBS)
 
 $(BUILD)/libretort.a: $(OBJ)
 	@rm -f $@

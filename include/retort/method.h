@@ -77,6 +77,32 @@ struct method {
     const char *const *later;
 };
 
+/*
+ * A method outside of the tree: a shared object, built against these headers alone, that
+ * `--plugin FILE.so` loads. It ends with
+ *
+ *     RETORT_PLUGIN(&method_mine, &method_other)
+ *
+ * and calls what the headers declare, which it finds in the program. The digest of the
+ * file is part of the ids of its jobs.
+ */
+#define RETORT_PLUGIN_ABI 1
+struct retort_plugin {
+    int64_t abi;
+    size_t method_size, stage_size; /* another layout is another program */
+    const struct method *const *methods;
+};
+#define RETORT_PLUGIN(...)                                                               \
+    extern const struct retort_plugin retort_plugin;                                     \
+    static const struct method *const retort_plugin_methods[] = {__VA_ARGS__, NULL};     \
+    const struct retort_plugin retort_plugin = {                                         \
+        RETORT_PLUGIN_ABI, sizeof(struct method), sizeof(struct stage),                  \
+        retort_plugin_methods};
+/* Of the SHA-256 `digest` as text. ERR_INPUT if the name is taken. */
+int method_add(const struct method *method, const char *digest, struct err *err);
+/* The digest of the plug-in that has it; NULL: it is built in. */
+const char *method_plugin(const struct method *method);
+
 /* The registry, NULL-terminated in the order of list.def; by name, or NULL. */
 const struct method *const *method_list(void);
 const struct method *method_find(const char *name);

@@ -46,6 +46,13 @@ static const struct {
       .type = OPT_BOOL,
       .help = "no progress and no remarks, errors only",
       .offset = AT(quiet)}},
+    {COMMON_PLUGIN,
+     {.name = "plugin",
+      .type = OPT_STRINGS,
+      .value = "FILE.so",
+      .help = "methods of a shared object, beside those of RETORT_PLUGIN (may be given "
+              "again)",
+      .offset = AT(plugins)}},
     {COMMON_VERBOSE,
      {.name = "verbose",
       .letter = 'v',

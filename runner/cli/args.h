@@ -66,11 +66,13 @@ enum common_bits {
     COMMON_QUIET = 8,
     COMMON_VERBOSE = 16,
     COMMON_JSON = 32,
+    COMMON_PLUGIN = 64,
 };
 struct common {
     const char *store; /* never NULL: --store, else RETORT_STORE, else runs */
     int64_t threads;   /* 0: as many as there are cores */
     int64_t jobs;      /* 0: left to the verb */
+    struct string_list plugins;
     bool quiet, verbose, json;
 };
 

@@ -10,6 +10,7 @@ const struct topic help_environment[] = {
     {"RETORT_DATA",
      "folder of the tasks' data (GLUE in its official layout below it); else "
      "$XDG_DATA_HOME/retort/data, else ~/.local/share/retort/data"},
+    {"RETORT_PLUGIN", "shared objects with methods, a colon between; as --plugin"},
     {"RETORT_MIRROR", "where `retort data get` finds its files, at MIRROR/host/path"},
     {"HF_HUB_CACHE, HF_HOME, HF_ENDPOINT, HF_TOKEN, HF_HUB_OFFLINE",
      "for models named hf:org/name: where they are kept, where they come from, with "

@@ -535,7 +535,7 @@ const struct verb verb_list = {
     .summary = "methods, tasks and metrics, and the options of each",
     .synopsis = "[options] methods|tasks|metrics\n[options] NAME",
     .operands = operands,
-    .common = COMMON_JSON,
+    .common = COMMON_JSON | COMMON_PLUGIN,
     .about =
         "  retort list methods\n"
         "  retort list prune/heads     its options, their defaults, its inputs and paper",

@@ -64,7 +64,10 @@ static int run_verb(const struct verb *v, int argc, char **argv)
         strbuf_release(&help);
         return err_exit_code(&err);
     }
-    rc = v->run(args);
+    rc = plugins_load_given(&err);
+    if (!rc && (v->common & COMMON_PLUGIN))
+        rc = plugins_load(&((const struct common *)args)->plugins, &err);
+    rc = rc ? tell_error(&err) : v->run(args);
     args_free(args, v);
     return rc;
 }

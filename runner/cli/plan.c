@@ -237,7 +237,7 @@ const struct verb verb_plan = {
     .summary = "what a run would do, and why",
     .operands = plan_operands,
     .flags = flags,
-    .common = COMMON_STORE | COMMON_JOBS | COMMON_THREADS | COMMON_JSON,
+    .common = COMMON_STORE | COMMON_JOBS | COMMON_THREADS | COMMON_JSON | COMMON_PLUGIN,
     .about =
         "For each job: what is to be done and why, and, as far as earlier runs of its "
         "like tell, how long that takes and how much disk (\"?\": nothing like it has "

@@ -55,6 +55,10 @@ static void put_command(struct strbuf *out, const struct plan_args *a)
         strbuf_puts(out, " --set=");
         put_quoted(out, a->set.v[i]);
     }
+    for (int64_t i = 0; i < a->common.plugins.n; i++) {
+        strbuf_puts(out, " --plugin=");
+        put_quoted(out, a->common.plugins.v[i]);
+    }
     if (strcmp(a->common.store, "runs") != 0) {
         strbuf_puts(out, " --store=");
         put_quoted(out, a->common.store);
@@ -283,7 +287,7 @@ const struct verb verb_run = {
     .summary = "run what a spec asks for and is not there yet",
     .operands = plan_operands,
     .flags = flags,
-    .common = COMMON_STORE | COMMON_JOBS | COMMON_THREADS | COMMON_QUIET,
+    .common = COMMON_STORE | COMMON_JOBS | COMMON_THREADS | COMMON_QUIET | COMMON_PLUGIN,
     .about =
         "Jobs whose runs are in the store are not run again; one that was stopped goes "
         "on from its last checkpoint. Jobs are done by worker processes, --jobs at a "

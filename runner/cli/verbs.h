@@ -42,6 +42,13 @@ void help_verb(struct strbuf *out, const struct verb *v);
  * first line begins at column `at`. A newline at the end. */
 void help_wrap(struct strbuf *out, const char *text, int at, int indent, int width);
 
+/* ---- plugin.c ---- */
+
+/* Loads the shared objects that RETORT_PLUGIN names, with colons between, or these, which
+ * are added to it for the workers to come. What was loaded is not loaded again. */
+int plugins_load_given(struct err *err);
+int plugins_load(const struct string_list *files, struct err *err);
+
 /* ---- common.c ---- */
 
 /* Prints the error; returns its exit code. */

@@ -329,6 +329,10 @@ static int write_identity(struct making *mk)
     json_str(w, m->name);
     json_member(w, "version");
     json_i64(w, m->version);
+    if (method_plugin(m)) {
+        json_member(w, "plugin");
+        json_str(w, method_plugin(m));
+    }
     json_member(w, "ops");
     json_i64(w, ops_numeric_version());
     json_member(w, "device");

@@ -128,7 +128,7 @@ static void refused(bool zip, const char *why, const struct member *m)
     {                                                                                    \
         __VA_ARGS__,                                                                     \
         {                                                                                \
-            NULL                                                                         \
+            .path = NULL                                                                 \
         }                                                                                \
     }
 
