@@ -4,9 +4,10 @@
 #
 # BENCH=quick takes some minutes, the default about ten, BENCH=full half an hour to an hour on a quiet machine;
 # BENCH_ONLY=text picks cases by their name (start, sweep and recording are names too), BENCH_ROUNDS=n sets how often
-# each is measured. Each case is kept in BUILD/bench/kept when it is finished: the same command after a stop goes on,
-# and what this build has measured on this machine is not measured again, unless BENCH_AGAIN=1 is given. BENCH=kept
-# measures nothing: the page shows what is finished.
+# each is measured, BENCH_PEERS=eager,sdpa beside whom (also compile, onnx; all if it is not set).
+# Each case is kept in BUILD/bench/kept when it is finished: the same command after a stop goes on, and what this build
+# has measured on this machine is not measured again, unless BENCH_AGAIN=1 is given. BENCH=kept measures nothing: the
+# page shows what is finished.
 # The peer needs Python with PyTorch and transformers: RETORT_PYTHON, or an environment made in BUILD. ONNX Runtime
 # (packages onnx and onnxruntime) joins where it is there, torch.compile where a C++ compiler is; else the page says so.
 # Without network or Python the figures of Retort and its share of the limit stand alone.

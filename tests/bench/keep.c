@@ -28,7 +28,7 @@ void processor_name(char *out, size_t size)
 int kept_build(struct setup *s, struct err *err)
 {
     char self[SHA256_HEX], program[SHA256_HEX], peer[SHA256_HEX], name[200];
-    const char *rounds = getenv("BENCH_ROUNDS");
+    const char *rounds = getenv("BENCH_ROUNDS"), *peers = getenv("BENCH_PEERS");
     struct strbuf all = STRBUF_INIT;
     int rc = -1;
 
@@ -36,9 +36,9 @@ int kept_build(struct setup *s, struct err *err)
     if (sha256_file(self, s->self, err) || sha256_file(program, s->retort, err) ||
         sha256_file(peer, "tests/bench/peer.py", err))
         return -1;
-    strbuf_printf(&all, "%s %s %s %s %s %d %s", self, program, peer,
+    strbuf_printf(&all, "%s %s %s %s %s %d %s %s", self, program, peer,
                   s->python ? s->python : "no peer", name, s->threads,
-                  rounds ? rounds : "all rounds");
+                  rounds ? rounds : "all rounds", peers ? peers : "all peers");
     if (!strbuf_failed(&all, err)) {
         sha256_text(s->build, all.text, all.len);
         rc = 0;

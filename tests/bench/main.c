@@ -6,8 +6,8 @@
  *     bench side KIND WORK DATA MODEL BATCH DTYPE STEPS ROUNDS THREADS   (started by run)
  *
  * BENCH=quick|default|full|kept says what is measured, BENCH_ONLY=text picks by name,
- * BENCH_ROUNDS=n says how often. What this build has measured already is not measured
- * again, unless BENCH_AGAIN is set.
+ * BENCH_ROUNDS=n says how often, BENCH_PEERS=eager,sdpa,compile,onnx beside whom. What
+ * this build has measured already is not measured again, unless BENCH_AGAIN is set.
  */
 #include "driver.h"
 
@@ -243,16 +243,28 @@ static int start_peer(struct result *r, const struct setup *s, const char *setti
     return child_start(ch, argv, err);
 }
 
+/* Is the peer's setting asked for? BENCH_PEERS names them; without it all are. */
+static bool peer_wanted(const char *setting)
+{
+    const char *asked = getenv("BENCH_PEERS");
+
+    return !asked || strstr(asked, setting) != NULL;
+}
+
 static int start_peers(struct result *r, const struct setup *s, struct files *f,
                        struct err *err)
 {
-    if (!s->python)
-        return 0;
-    if (start_peer(r, s, "eager", f, err) || start_peer(r, s, "sdpa", f, err))
-        return -1;
-    if ((r->c->more & MORE_COMPILE) && start_peer(r, s, "compile", f, err))
-        return -1;
-    return r->c->more & MORE_ONNX ? start_peer(r, s, "onnx", f, err) : 0;
+    static const struct {
+        const char *setting;
+        unsigned more; /* which cases have it; 0: all */
+    } peers[] = {
+        {"eager", 0}, {"sdpa", 0}, {"compile", MORE_COMPILE}, {"onnx", MORE_ONNX}};
+
+    for (size_t i = 0; s->python && i < sizeof peers / sizeof *peers; i++)
+        if ((!peers[i].more || (r->c->more & peers[i].more)) &&
+            peer_wanted(peers[i].setting) && start_peer(r, s, peers[i].setting, f, err))
+            return -1;
+    return 0;
 }
 
 /* All sides at once, so that what takes long to begin does so side by side. */
