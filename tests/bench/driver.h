@@ -18,6 +18,7 @@ struct setup {
     const char *retort;                 /* the program */
     int threads;
     char build[65]; /* digest of all that decides a figure but the machine's mood */
+    char how[100];  /* rounds and peers that were asked for */
 };
 
 /* ---- cases.c ---- */
@@ -88,18 +89,19 @@ void put_spread(struct json_writer *w, const char *name, struct spread s);
 
 /* Sums the laps of a trace by their names. */
 int result_profile(struct result *r, const char *trace, struct err *err);
-/* The result as one JSON object; `build` and the date stand in it. */
-int result_text(struct strbuf *out, const struct result *r, const char *build,
+/* The result as one JSON object; build, way and date stand in it. */
+int result_text(struct strbuf *out, const struct result *r, const struct setup *s,
                 struct err *err);
 void result_print(const struct result *r);
 
 /* ---- keep.c: finished cases, so that a run that was stopped goes on ---- */
 
-/* What was measured under this name by this build, or NULL. */
+/* What was measured under this name by this build in this way, or NULL; with BENCH=kept in
+ * any way. */
 char *kept_load(const struct setup *s, const char *name);
 bool kept_is(const struct setup *s, const char *name);
 int kept_save(const struct setup *s, const char *name, const char *text, struct err *err);
-/* Digest of programs, peer, processor, threads: setup.build. */
+/* setup.build, a digest of programs, peer, processor, threads; setup.how. */
 int kept_build(struct setup *s, struct err *err);
 void processor_name(char *out, size_t size);
 

@@ -1,7 +1,7 @@
 /*
  * Finished cases are kept in FOLDER/kept, one file for each name, with the digest of all
- * that decides their figures: the programs, the peer's script and Python, the processor,
- * threads and rounds. A run that was stopped, or that asks for more, measures the rest.
+ * that decides their figures: the programs, the peer's script and Python, the processor
+ * and threads; and with the rounds and peers that were asked for. A run that was stopped, or that asks for more, measures the rest.
  */
 #include "driver.h"
 
@@ -36,9 +36,10 @@ int kept_build(struct setup *s, struct err *err)
     if (sha256_file(self, s->self, err) || sha256_file(program, s->retort, err) ||
         sha256_file(peer, "tests/bench/peer.py", err))
         return -1;
-    strbuf_printf(&all, "%s %s %s %s %s %d %s %s", self, program, peer,
-                  s->python ? s->python : "no peer", name, s->threads,
-                  rounds ? rounds : "all rounds", peers ? peers : "all peers");
+    snprintf(s->how, sizeof s->how, "%s rounds, %s", rounds ? rounds : "all",
+             peers ? peers : "all peers");
+    strbuf_printf(&all, "%s %s %s %s %s %d", self, program, peer,
+                  s->python ? s->python : "no peer", name, s->threads);
     if (!strbuf_failed(&all, err)) {
         sha256_text(s->build, all.text, all.len);
         rc = 0;
@@ -59,7 +60,7 @@ char *kept_load(const struct setup *s, const char *name)
 {
     struct err none = ERR_INIT;
     struct json_doc *doc = NULL;
-    const char *build;
+    const char *build, *how;
     char path[1200], *text = NULL;
 
     kept_path(path, sizeof path, s, name);
@@ -67,7 +68,9 @@ char *kept_load(const struct setup *s, const char *name)
         return NULL;
     doc = json_parse_file(path, &none);
     build = doc ? json_string(json_get(json_root(doc), "build")) : NULL;
-    if (!build || strcmp(build, s->build) != 0) {
+    how = doc ? json_string(json_get(json_root(doc), "how")) : NULL;
+    if (!build || !how || strcmp(build, s->build) != 0 ||
+        (!case_kept_alone() && strcmp(how, s->how) != 0)) {
         free(text);
         text = NULL;
     }

@@ -366,8 +366,7 @@ static int case_text(struct strbuf *out, const struct bench_case *c,
         rc = 0;
     } else if (!run_case(r, s, err)) {
         result_print(r);
-        rc = result_text(out, r, s->build, err) ||
-                     kept_save(s, r->name, strbuf_text(out), err)
+        rc = result_text(out, r, s, err) || kept_save(s, r->name, strbuf_text(out), err)
                  ? -1
                  : 0;
     }

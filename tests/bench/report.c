@@ -109,28 +109,35 @@ static const struct goal goals[] = {
 static const char *const measures[] = {"times_best_peer", "share_of_limit",
                                        "memory_of_best_peer", "times_one_thread"};
 
-/* What stops a ratio: the products' limit, and the time of all else. */
-static void explain_times(struct strbuf *out, const struct json *c)
+/* The products' part of the time and their speed, and what all else moves. */
+static void explain_time(struct strbuf *out, const struct json *c)
 {
     struct time_split t = split_time(c);
-    double limit = median_of(side_of(c, "limit"), "gflops");
-    double stream = median_of(side_of(c, "stream"), "gbytes");
 
-    strbuf_printf(out, "at 100 %% of the product limit %.2fx; ",
-                  median_of(c, "times_best_peer_at_limit"));
     strbuf_printf(out,
                   "products take %.0f %% of the time, at %.0f of %.0f GFLOP/s; the rest "
                   "moves %.1f of %.1f GB/s",
-                  100 * t.products / t.all, t.flops / t.products / 1e9, limit,
-                  t.counted > 0 ? t.bytes / t.counted / 1e9 : 0, stream);
+                  100 * t.products / t.all, t.flops / t.products / 1e9,
+                  median_of(side_of(c, "limit"), "gflops"),
+                  t.counted > 0 ? t.bytes / t.counted / 1e9 : 0,
+                  median_of(side_of(c, "stream"), "gbytes"));
 }
 
 static void explain(struct strbuf *out, const struct json *c, enum quantity q, bool met)
 {
+    const struct json *peer = side_of(c, json_string(json_get(c, "best_peer")));
+
     if (q == TIMES && !met)
-        explain_times(out, c);
+        strbuf_printf(out, "at 100 %% of the product limit %.2fx; ",
+                      median_of(c, "times_best_peer_at_limit"));
+    if ((q == TIMES || q == SHARE) && !met)
+        explain_time(out, c);
+    if (q == MEMORY)
+        strbuf_printf(out, "%.0f / %.0f MB",
+                      json_number(json_get(side_of(c, "retort"), "peak_bytes")) / 1e6,
+                      json_number(json_get(peer, "peak_bytes")) / 1e6);
     if (q == THREADS)
-        strbuf_printf(out, "bits %s; bare products by two threads %.2fx",
+        strbuf_printf(out, "bits %s; bare products by as many threads %.2fx",
                       json_bool(json_get(c, "equal_bits")) ? "equal" : "NOT equal",
                       median_of(c, "limit_times_one_thread"));
 }

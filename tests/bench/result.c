@@ -287,7 +287,7 @@ static void put_case(struct json_writer *w, const struct result *r)
     put_list(w, "tokens", r->tokens, c->rounds);
 }
 
-int result_text(struct strbuf *out, const struct result *r, const char *build,
+int result_text(struct strbuf *out, const struct result *r, const struct setup *s,
                 struct err *err)
 {
     const struct child *peer = best_peer(r);
@@ -300,7 +300,8 @@ int result_text(struct strbuf *out, const struct result *r, const char *build,
     json_begin(&w, out, true);
     json_object(&w);
     put_text(&w, "name", r->name);
-    put_text(&w, "build", build);
+    put_text(&w, "build", s->build);
+    put_text(&w, "how", s->how);
     put_text(&w, "date", date);
     put_case(&w, r);
     put_spread(&w, "share_of_limit", share_of_limit(r));

@@ -489,6 +489,8 @@ static int measure_group(struct strbuf *out, const struct group *g, const struct
     json_str(&w, g->name);
     json_member(&w, "build");
     json_str(&w, s->build);
+    json_member(&w, "how");
+    json_str(&w, s->how);
     json_member(&w, "figures");
     json_array(&w);
     if (g->measure(&w, s, err))
