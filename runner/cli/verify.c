@@ -7,12 +7,15 @@
 #include <string.h>
 
 #include "query.h"
+#include "resume.h"
 #include "verbs.h"
 
 struct args {
     struct common common;
     struct string_list runs; /* verify's */
-    bool check;              /* fsck's */
+    const char *resume;      /* and this */
+    int64_t times;
+    bool check; /* fsck's */
 };
 
 struct telling {
@@ -177,9 +180,18 @@ static int look(const struct args *args, bool mend)
     return t.sum.damages > (mend ? t.sum.mended : 0) ? 1 : 0;
 }
 
-static int run_verify(const void *args)
+static int run_verify(const void *given)
 {
-    return look(args, false);
+    const struct args *args = given;
+    struct err err = ERR_INIT;
+
+    if (!args->resume)
+        return look(args, false);
+    const struct resume_options opt = {args->resume, args->times, args->common.threads,
+                                       args->common.jobs};
+    if (args->runs.n)
+        err_set(&err, ERR_INPUT, "with --resume no RUN is given: a sweep is made anew");
+    return args->runs.n || verify_resume(&opt, &err) ? tell_error(&err) : 0;
 }
 
 static int run_fsck(const void *given)
@@ -198,12 +210,31 @@ static const struct operand operands[] = {
     OPERAND_END,
 };
 
+static const struct flag verify_flags[] = {
+    {.name = "resume",
+     .type = OPT_STRING,
+     .value = "SPEC",
+     .help = "run a spec in a folder of its own, whole and then with kills at random "
+             "moments, and compare: nothing of the store is looked at",
+     .offset = offsetof(struct args, resume)},
+    {.name = "times",
+     .type = OPT_INT,
+     .value = "N",
+     .def = "5",
+     .min = 1,
+     .max = 1e6,
+     .help = "how often --resume does that",
+     .offset = offsetof(struct args, times)},
+    FLAG_END,
+};
+
 const struct verb verb_verify = {
     .name = "verify",
     .group = "The store",
     .summary = "check that runs are as they were written",
     .operands = operands,
-    .common = COMMON_STORE | COMMON_QUIET | COMMON_JSON,
+    .flags = verify_flags,
+    .common = COMMON_STORE | COMMON_QUIET | COMMON_JSON | COMMON_JOBS | COMMON_THREADS,
     .about =
         "Reads every byte of the runs: seals, digests of results, snapshots, references "
         "to "
