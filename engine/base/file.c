@@ -160,13 +160,35 @@ static int open_beside(char **name, const char *path, struct err *err)
     return -1;
 }
 
+/* A device or a pipe ("/dev/stdout") is written to: a file in its place would end it. */
+static bool is_special(const char *path)
+{
+    struct stat st;
+
+    return !stat(path, &st) && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode);
+}
+
+static int write_special(const char *path, const void *data, int64_t len, struct err *err)
+{
+    int fd = open(path, O_WRONLY | O_CLOEXEC), rc;
+
+    if (fd < 0)
+        return err_errno(err, "%s", path);
+    rc = file_write_fd(fd, data, len, path, err);
+    if (close(fd) && !rc)
+        rc = err_errno(err, "%s", path);
+    return rc;
+}
+
 int file_write(const char *path, const void *data, int64_t len, struct err *err)
 {
-    char *beside = NULL;
-    int rc = -1;
-    char *dir = path_dir(path, err);
-    int fd = dir ? open_beside(&beside, path, err) : -1;
+    char *beside = NULL, *dir;
+    int rc = -1, fd;
 
+    if (is_special(path))
+        return write_special(path, data, len, err);
+    dir = path_dir(path, err);
+    fd = dir ? open_beside(&beside, path, err) : -1;
     if (fd < 0)
         goto done;
     rc = file_write_fd(fd, data, len, path, err);

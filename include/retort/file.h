@@ -15,7 +15,7 @@
 int file_read(char **out, int64_t *len, const char *path, int64_t max, struct err *err);
 
 /* Writes beside `path`, syncs, renames over it, syncs the folder: old or
- * new, never half. */
+ * new, never half. What is no file (a device, a pipe) is written to. */
 int file_write(const char *path, const void *data, int64_t len, struct err *err);
 
 /* Writes all bytes to an open descriptor. */

@@ -550,7 +550,7 @@ static void trace_cell(const struct sheet *s, int64_t i)
         const char *run = c->run[c->of_seed[k]];
         strbuf_printf(s->out, "%s seed %llu ", any ? ";" : "",
                       (unsigned long long)s->t->seed[k]);
-        if (s->page)
+        if (s->page && !c->imported) /* a page has rows for the sweep's own */
             strbuf_printf(s->out, "<a href=\"#run-%s\">%.10s</a> ", run, run);
         else
             strbuf_printf(s->out, "%.10s ", run);

@@ -47,6 +47,13 @@ while read -r to; do grep -q "id=\"$to\"" "$page" || fail "nothing has the id $t
 grep -oE ' id="[^"]*"' "$page" | sort | uniq -d > twice
 [ -s twice ] && fail "ids that are there twice: $(cat twice)"
 
+# A device stays one.
+if [ -c /dev/full ]; then
+    "$RETORT" report 'sp ec.json' -o /dev/full > out 2> log && fail "a full device took the page"
+    [ -c /dev/full ] || fail "a page lies in the place of a device"
+    "$RETORT" report 'sp ec.json' -o /dev/stdout 2> log | grep -q '^</html>' || fail "no page on a pipe: $(cat log)"
+fi
+
 # Of a table alone; of two sweeps; of a failed job.
 "$RETORT" report t.json -o table.html > out 2> log || fail "report of a table: exit code $?: $(cat log)"
 sed 's/half/third/g' 'sp ec.json' > other.json

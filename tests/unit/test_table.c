@@ -570,6 +570,129 @@ static void a_band_ends_at_the_metrics_bounds(void **state)
     assert_ok(file_remove(scratch(), &err), &err);
 }
 
+static void an_axis_from_a_paper_asks_for_no_runs(void **state)
+{
+    (void)state;
+    static const char paper[] =
+        "{\"tables\": [{\"id\": \"1\", \"columns\": [\"layers\", \"F1\", \"size\"],"
+        " \"rows\": [[3, 0.5, null], [\"six\", 0.75, 12]]}]}";
+    struct err err = ERR_INIT;
+    struct strbuf sb = STRBUF_INIT;
+    struct table *t = NULL;
+    char path[160];
+
+    assert_ok(file_mkdirs(scratch(), &err), &err);
+    snprintf(path, sizeof(path), "%s/paper.json", scratch());
+    assert_ok(file_write(path, paper, sizeof paper - 1, &err), &err);
+    assert_ok(table_parse(&t,
+                          "{\"table\": 1, \"rows\": {\"paper\": true}, \"columns\": "
+                          "{\"paper\": true}, \"digits\": 2, \"paper\": {\"file\": "
+                          "\"paper.json\", \"table\": \"1\", \"keys\": \"rows\"}}",
+                          "t.json", scratch(), &err),
+              &err);
+    assert_int_equal(table_want_count(t), 0);
+    assert_ok(table_fill(t, NULL, 0, &err), &err);
+    assert_ok(table_test(t, NULL, &err), &err);
+    assert_int_equal(table_rows(t), 2);
+    assert_string_equal(table_row_name(t, 0), "3");
+    assert_string_equal(table_col_name(t, 1), "size");
+    assert_int_equal(table_cell(t, 0, 0)->state, CELL_UNASKED);
+    assert_true(isnan(table_cell(t, 0, 1)->paper));
+    assert_float_equal(table_cell(t, 1, 1)->paper, 12, 0);
+    assert_int_equal(table_problems(t), 0);
+    assert_ok(table_print(t, TABLE_MD, false, &sb, &err), &err);
+    assert_non_null(
+        strstr(strbuf_text(&sb), "| six | – | – |\n| paper | 0.75 | 12.00 |\n"));
+    strbuf_release(&sb);
+    table_free(t);
+    assert_fails(table_parse(&t,
+                             "{\"table\": 1, \"rows\": {\"paper\": true}, \"columns\": "
+                             "{\"variable\": \"a.b\"}}",
+                             "t.json", ".", &err),
+                 &err, ERR_INPUT, "an axis from a paper needs \"paper\"");
+    assert_ok(file_remove(scratch(), &err), &err);
+}
+
+static void a_column_has_its_own_digits(void **state)
+{
+    (void)state;
+    struct err err = ERR_INIT;
+    struct strbuf sb = STRBUF_INIT;
+    struct table *t = NULL;
+    struct observation obs[] = {
+        {.stage = "s", .metric = "a", .seed = 1, .x = 0.126, .run_id = "r"},
+        {.stage = "s", .metric = "b", .seed = 1, .x = 81410, .run_id = "r"}};
+
+    assert_ok(table_parse(&t,
+                          "{\"table\": 1, \"stage\": \"s\", \"digits\": 2, \"rows\": "
+                          "[{\"name\": \"x\"}], \"columns\": [{\"name\": \"a\", "
+                          "\"metric\": \"a\"}, {\"name\": \"b\", \"metric\": \"b\", "
+                          "\"digits\": 0}]}",
+                          "t.json", ".", &err),
+              &err);
+    assert_ok(table_fill(t, obs, 2, &err), &err);
+    assert_ok(table_print(t, TABLE_MD, false, &sb, &err), &err);
+    assert_non_null(strstr(strbuf_text(&sb), "| x | 0.13 | 81410 |"));
+    strbuf_release(&sb);
+    table_free(t);
+    assert_fails(table_parse(&t,
+                             "{\"table\": 1, \"columns\": {\"metrics\": [\"a\"]}, "
+                             "\"rows\": [{\"name\": \"x\", \"digits\": -1}]}",
+                             "t.json", ".", &err),
+                 &err, ERR_INPUT, "\"digits\" must be in 0 ... 12");
+}
+
+static void bars_stand_on_zero_and_a_page_tells_their_numbers(void **state)
+{
+    (void)state;
+    const char *const names[] = {"one", "<two>"};
+    double x[] = {0, 1}, y[] = {0.5, (double)NAN}, z[] = {-1, 2};
+    struct plot_series s[] = {{.name = "a & b", .n = 2, .x = x, .y = y},
+                              {.name = "c", .n = 2, .x = x, .y = z}};
+    struct plot plot = {.title = "t",
+                        .n_series = 2,
+                        .series = s,
+                        .low = (double)NAN,
+                        .high = (double)NAN,
+                        .bars = true,
+                        .n_names = 2,
+                        .x_name = names};
+    struct strbuf sb = STRBUF_INIT;
+
+    plot_svg(&sb, &plot, "p");
+    assert_non_null(strstr(strbuf_text(&sb), "a &amp; b: 0.5 at one; c: -1 at one, 2 at "
+                                             "&lt;two&gt;.</desc>"));
+    assert_null(strstr(strbuf_text(&sb), "nan"));
+    int rects = 0;
+    for (const char *at = strbuf_text(&sb); (at = strstr(at, "<rect class=\"bar")); at++)
+        rects++;
+    assert_int_equal(rects, 3 + 2); /* two of them in the key */
+    strbuf_release(&sb);
+}
+
+static void plots_of_nothing_and_of_extremes_are_drawn(void **state)
+{
+    (void)state;
+    double x[] = {0, 1, (double)INFINITY}, y[] = {1e300, -1e300, 0}, none[3];
+    for (int i = 0; i < 3; i++)
+        none[i] = (double)NAN;
+    const double *given[] = {none, x, y};
+    for (int i = 0; i < 9; i++) {
+        struct plot_series s = {.name = "s",
+                                .n = i % 3 ? 3 : 0,
+                                .x = given[i % 3],
+                                .y = given[i / 3],
+                                .err = y};
+        struct plot plot = {
+            .title = "", .n_series = 1, .series = &s, .low = (double)NAN, .high = 1};
+        struct strbuf sb = STRBUF_INIT;
+        plot_svg(&sb, &plot, "p");
+        assert_null(strstr(strbuf_text(&sb), "nan"));
+        assert_null(strstr(strbuf_text(&sb), "inf"));
+        strbuf_release(&sb);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -593,6 +716,10 @@ int main(void)
         cmocka_unit_test(what_is_not_a_number_is_undefined_and_not_missing),
         cmocka_unit_test(a_map_is_drawn),
         cmocka_unit_test(a_band_ends_at_the_metrics_bounds),
+        cmocka_unit_test(an_axis_from_a_paper_asks_for_no_runs),
+        cmocka_unit_test(a_column_has_its_own_digits),
+        cmocka_unit_test(bars_stand_on_zero_and_a_page_tells_their_numbers),
+        cmocka_unit_test(plots_of_nothing_and_of_extremes_are_drawn),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
