@@ -176,6 +176,16 @@ void hf_read_decoder(struct reader *r)
     hf_read_ffn_kept(r);
 }
 
+static void put_token(struct json_writer *w, const char *key, int32_t id)
+{
+    if (id >= 0) {
+        hf_put_int(w, key, id);
+    } else if (id == HF_NO_TOKEN) {
+        json_member(w, key);
+        json_raw(w, "null");
+    }
+}
+
 static void put_local(struct json_writer *w, const struct hf_config *cfg)
 {
     hf_put_int(w, "window_size", cfg->window);
@@ -211,10 +221,8 @@ void hf_write_decoder(struct json_writer *w, const struct hf_config *cfg)
     hf_put_int(w, t->heads, cfg->heads);
     hf_put_int(w, t->layers, cfg->layers);
     hf_put_flag(w, "tie_word_embeddings", cfg->tied);
-    if (cfg->bos_id >= 0)
-        hf_put_int(w, "bos_token_id", cfg->bos_id);
-    if (cfg->eos_id >= 0)
-        hf_put_int(w, "eos_token_id", cfg->eos_id);
+    put_token(w, "bos_token_id", cfg->bos_id);
+    put_token(w, "eos_token_id", cfg->eos_id);
     if (cfg->arch == HF_LLAMA) {
         hf_put_int(w, "num_key_value_heads", cfg->kv_heads);
         hf_put_int(w, "head_dim", cfg->head_dim);

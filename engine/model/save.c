@@ -181,6 +181,10 @@ int model_save(const struct model *model, const char *dir, const struct task *ta
         for (int64_t i = 0; m->cfg.label_names && i < task->labels; i++)
             m->cfg.label_names[i] = task->label_names[i];
     }
+    if (m->cfg.bos_id < 0)
+        m->cfg.bos_id = HF_NO_TOKEN;
+    if (m->cfg.eos_id < 0)
+        m->cfg.eos_id = HF_NO_TOKEN;
     if (hf_config_write(&m->cfg, &json, err) || strbuf_failed(&json, err) ||
         write_in(dir, "config.json", json.text, (int64_t)json.len, err) ||
         save_tokenizer(model, dir, err) || save_tensors(m, dir, err))

@@ -9,6 +9,8 @@
 #include "retort/safetensors.h"
 #include "retort/strbuf.h"
 
+/* Where nothing is said of a decoder's tokens, transformers takes its own. */
+#define HF_NO_TOKEN (-2)
 #define HF_LAYERS_MAX 256
 #define HF_HEADS_MAX 256
 #define HF_LABELS_MAX 10000
@@ -38,7 +40,7 @@ struct hf_config {
     double eps;
     double rope_theta;      /* LLaMA: base of the rotary angles */
     bool tied;              /* decoders: the logits' weights are the embeddings */
-    int32_t bos_id, eos_id; /* -1: none */
+    int32_t bos_id, eos_id; /* -1: none; HF_NO_TOKEN: none, and config.json says so */
     int64_t window; /* GPT-Neo: tokens that a local layer looks back on, itself too */
     bool local[HF_LAYERS_MAX]; /* GPT-Neo: which layers are */
     double embed_dropout;
