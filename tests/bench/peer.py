@@ -268,7 +268,10 @@ def main():
     try:
         side, steps = begin()
     except Exception as e:
-        print("cannot", type(e).__name__ + ":", " ".join(str(e).split())[:150], file=answers, flush=True)
+        why = " ".join(str(e).replace("|", " ").split())
+        if "not ready after" in why:  # libraries wrap it in errors of their own
+            why = f"not ready after {PATIENCE} s"
+        print("cannot", type(e).__name__ + ":", why[:150], file=answers, flush=True)
         return
     about = getattr(side, "about", f"PyTorch {torch.__version__}, transformers {transformers.__version__}")
     print("about", about, file=answers)

@@ -6,6 +6,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "retort/file.h"
@@ -46,28 +47,59 @@ static const struct json *figure_of(const struct json *root, const char *what)
 
 /* ---- where a case's time goes ---- */
 
-/* Laps in products and in the rest; of the rest, the bytes that it must move. */
-struct time_split {
-    double all, products, flops, bytes, counted; /* counted: seconds of laps with bytes */
+enum { OTHERS_MAX = 64 };
+
+/* An operation that is no product of weights, forward and backward together. */
+struct other {
+    const char *name;
+    double seconds, bytes;
 };
+
+struct time_split {
+    double all, products, flops; /* seconds, of them in products, and their work */
+    struct other other[OTHERS_MAX];
+    int others;
+};
+
+static void add_other(struct time_split *t, const char *name, double seconds,
+                      double bytes)
+{
+    int i = 0;
+
+    while (i < t->others && strcmp(t->other[i].name, name) != 0)
+        i++;
+    if (i == OTHERS_MAX)
+        return;
+    if (i == t->others)
+        t->other[t->others++] = (struct other){.name = name};
+    t->other[i].seconds += seconds;
+    t->other[i].bytes += bytes;
+}
+
+static int longest_first(const void *a, const void *b)
+{
+    const struct other *x = a, *y = b;
+
+    return (x->seconds < y->seconds) - (x->seconds > y->seconds);
+}
 
 static struct time_split split_time(const struct json *c)
 {
     struct time_split t = {0};
 
     for (const struct json *l = json_first(json_get(c, "profile")); l; l = json_next(l)) {
+        const char *name = json_string(json_get(l, "name"));
         double s = json_number(json_get(l, "seconds"));
         double flops = json_number(json_get(l, "flops"));
-        double bytes = json_number(json_get(l, "bytes"));
         t.all += s;
-        if (flops > 0) {
+        if (flops > 0 && strcmp(name, "attention") != 0) {
             t.products += s;
             t.flops += flops;
-        } else if (bytes > 0) {
-            t.bytes += bytes;
-            t.counted += s;
+        } else {
+            add_other(&t, name, s, json_number(json_get(l, "bytes")));
         }
     }
+    qsort(t.other, (size_t)t.others, sizeof *t.other, longest_first);
     return t;
 }
 
@@ -109,24 +141,49 @@ static const struct goal goals[] = {
 static const char *const measures[] = {"times_best_peer", "share_of_limit",
                                        "memory_of_best_peer", "times_one_thread"};
 
-/* The products' part of the time and their speed, and what all else moves. */
+/* The products' part of the time and their speed, and what takes most of the rest. */
 static void explain_time(struct strbuf *out, const struct json *c)
 {
     struct time_split t = split_time(c);
+    double stream = median_of(side_of(c, "stream"), "gbytes");
 
-    strbuf_printf(out,
-                  "products take %.0f %% of the time, at %.0f of %.0f GFLOP/s; the rest "
-                  "moves %.1f of %.1f GB/s",
+    strbuf_printf(out, "products take %.0f %% of the time, at %.0f of %.0f GFLOP/s",
                   100 * t.products / t.all, t.flops / t.products / 1e9,
-                  median_of(side_of(c, "limit"), "gflops"),
-                  t.counted > 0 ? t.bytes / t.counted / 1e9 : 0,
-                  median_of(side_of(c, "stream"), "gbytes"));
+                  median_of(side_of(c, "limit"), "gflops"));
+    for (int i = 0; i < t.others && i < 3; i++) {
+        const struct other *o = &t.other[i];
+        strbuf_printf(out, "%s %s %.1f %%", i ? "," : ";", o->name,
+                      100 * o->seconds / t.all);
+        if (o->bytes > 0 && o->seconds > 0)
+            strbuf_printf(out, " at %.0f of %.0f GB/s", o->bytes / o->seconds / 1e9,
+                          stream);
+    }
+}
+
+/* Where ONNX Runtime is the fastest: how PyTorch itself compares. */
+static void explain_torch(struct strbuf *out, const struct json *c)
+{
+    static const char *const settings[] = {"eager", "sdpa", "compile"};
+    double best = 0, own = median_of(side_of(c, "retort"), "tokens_per_second");
+    const char *name = NULL;
+
+    for (size_t i = 0; i < sizeof settings / sizeof *settings; i++) {
+        double v = median_of(side_of(c, settings[i]), "tokens_per_second");
+        if (v > best) {
+            best = v;
+            name = settings[i];
+        }
+    }
+    if (name && !strcmp(json_string(json_get(c, "best_peer")), "onnx"))
+        strbuf_printf(out, "%.2fx PyTorch (%s); ", own / best, name);
 }
 
 static void explain(struct strbuf *out, const struct json *c, enum quantity q, bool met)
 {
     const struct json *peer = side_of(c, json_string(json_get(c, "best_peer")));
 
+    if (q == TIMES)
+        explain_torch(out, c);
     if (q == TIMES && !met)
         strbuf_printf(out, "at 100 %% of the product limit %.2fx; ",
                       median_of(c, "times_best_peer_at_limit"));
@@ -271,7 +328,7 @@ static void put_peers(struct strbuf *out, const struct json *root)
     for (const struct json *c = json_first(json_get(root, "cases")); c;
          c = json_next(c)) {
         static const char *const settings[] = {"eager", "sdpa", "compile", "onnx"};
-        if (by_threads(c) || !side_of(c, "eager"))
+        if (by_threads(c) || !json_get(c, "best_peer"))
             continue;
         strbuf_printf(out, "| %s |", json_string(json_get(c, "name")));
         for (size_t i = 0; i < sizeof settings / sizeof *settings; i++) {
@@ -317,8 +374,10 @@ static void put_profile(struct strbuf *out, const struct json *root, const char 
 
 static void put_profiles(struct strbuf *out, const struct json *root)
 {
-    strbuf_puts(out, "\n## Where the time goes\n\nBytes are what an operation must move "
-                     "at least; more than memory gives means that a cache gave it.\n");
+    strbuf_puts(out,
+                "\n## Where the time goes\n\nBytes are what an operation must move "
+                "at least; more than memory gives means that a cache gave it. Products "
+                "are the linear maps; their limit is that of the bare products.\n");
     put_profile(out, root, "train mrpc minilm batch 32 f32");
     put_profile(out, root, "train mrpc minilm batch 32 bf16");
     put_profile(out, root, "train sst2 minilm batch 32 bf16");

@@ -305,15 +305,17 @@ static int measure_sweep(struct json_writer *w, const struct setup *s, struct er
 enum { STEPS = 16, EVERY = 4, SNAPSHOTS = STEPS / EVERY, EPOCH = 115 /* of MRPC */ };
 
 struct recording {
-    double seconds; /* of training: all but reading and sealing */
+    double seconds; /* of training: all but reading, final weights, sealing */
     double record;  /* of it, in recording */
     double bytes;   /* of snapshots */
 };
 
-/* Sums a trace's laps into training and recording. */
+/* Sums a trace's laps into training and recording: up to the last update, since after it
+ * the run's final weights are recorded, which is no part of a step. */
 static int read_laps(struct recording *r, const char *path, struct err *err)
 {
     struct json_doc *doc = json_parse_file(path, err);
+    struct recording since = {0}; /* the last update */
 
     if (!doc)
         return -1;
@@ -321,12 +323,16 @@ static int read_laps(struct recording *r, const char *path, struct err *err)
          e = json_next(e)) {
         const char *name = json_string(json_get(e, "name"));
         double s = json_number(json_get(e, "dur")) * 1e-6;
-        if (!json_get(e, "dur") || !strcmp(name, "seal") || !strcmp(name, "rest") ||
-            !strcmp(name, "load the model") || !strcmp(name, "read the data"))
+        if (!json_get(e, "dur") || !strcmp(name, "load the model") ||
+            !strcmp(name, "read the data"))
             continue;
-        r->seconds += s;
-        if (!strcmp(name, "record"))
-            r->record += s;
+        since.seconds += s;
+        since.record += strcmp(name, "record") ? 0 : s;
+        if (strcmp(name, "optimizer") != 0)
+            continue;
+        r->seconds += since.seconds;
+        r->record += since.record;
+        since = (struct recording){0};
     }
     json_doc_free(doc);
     return 0;
