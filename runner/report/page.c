@@ -58,7 +58,8 @@ static void put_fact(struct page_writer *w, int64_t n, const char *what,
                      const char *class)
 {
     if (n)
-        strbuf_printf(w->out, "<li%s>%lld %s</li>", class, (long long)n, what);
+        strbuf_printf(w->out, "<li%s>%lld %s%s</li>", class, (long long)n, what,
+                      *class || !strcmp(what, "sealed") || n == 1 ? "" : "s");
 }
 
 static int64_t failed_jobs(const struct page_writer *w)
@@ -104,9 +105,9 @@ static void put_summary(struct page_writer *w, int64_t missing)
                   build.commit, build.dirty ? " with changes" : "");
     strbuf_puts(w->out, "<button id=\"theme\" type=\"button\" hidden>Colours</button>"
                         "</header>\n<ul class=\"facts\">");
-    put_fact(w, spec_point_count(spec), "points", "");
-    put_fact(w, seeds_of(spec), "seeds", "");
-    put_fact(w, w->plan->n, "jobs", "");
+    put_fact(w, spec_point_count(spec), "point", "");
+    put_fact(w, seeds_of(spec), "seed", "");
+    put_fact(w, w->plan->n, "job", "");
     put_fact(w, w->plan->n - missing, "sealed", "");
     put_fact(w, failed_jobs(w), "failed", " class=\"bad\"");
     put_fact(w, missing - failed_jobs(w), "not run", " class=\"bad\"");

@@ -345,18 +345,23 @@ static void curves(struct page_writer *w, const char *stage, struct run *run,
 
 /* ---- maps ---- */
 
-/* A power of ten that brings the largest value between 1 and 1000, where digits would not
- * tell it otherwise. */
-static int exponent_of(const struct array *a, int64_t n)
+static double largest(const struct array *a)
 {
     double most = 0, x;
 
-    for (int64_t i = 0; i < n; i++) {
+    for (int64_t i = 0; i < shape_count(a->shape); i++) {
         size_t size = (size_t)dtype_bytes(a->dtype);
         dtype_convert(&x, DT_F64, (const char *)a->data + (size_t)i * size, a->dtype, 1);
         if (isfinite(x))
             most = fmax(most, fabs(x));
     }
+    return most;
+}
+
+/* A power of ten that brings the largest value between 1 and 1000, where digits would not
+ * tell it otherwise. */
+static int exponent_of(double most)
+{
     return most > 0 && most < 0.01 ? (int)(3 * ceil(-log10(most) / 3)) : 0;
 }
 
@@ -365,7 +370,8 @@ static void map(struct page_writer *w, const char *stage, const char *path,
 {
     struct strbuf sb = STRBUF_INIT;
     struct json_writer j;
-    int exponent = exponent_of(a, shape_count(a->shape));
+    double most = largest(a);
+    int exponent = exponent_of(most);
     const char *about =
         exponent ? arena_printf(w->arena, "Mean over the seeds, times 1e%d.", exponent)
                  : "Mean over the seeds.";
@@ -378,8 +384,9 @@ static void map(struct page_writer *w, const char *stage, const char *path,
     json_str(&j, path);
     json_member(&j, "scale");
     json_num(&j, pow(10, exponent));
+    most *= pow(10, exponent);
     json_member(&j, "digits");
-    json_i64(&j, 2);
+    json_i64(&j, most >= 100 ? 0 : most >= 10 ? 1 : 2);
     json_member(&j, "rows");
     json_array(&j);
     for (int64_t r = 0; r < a->shape.dim[0]; r++) {
