@@ -388,7 +388,7 @@ static int64_t intern(struct planner *pl, struct job *job, const char *raw)
     if (arena_failed(pl->plan->arena, &pl->sp->err))
         return -1;
     if (!job->resolved)
-        BUG("an identity that is no JSON (two options of one name?): %s", raw);
+        return err_set(&pl->sp->err, ERR_MEMORY, "not enough memory for the plan");
     sha256_text(job->id, job->resolved, strlen(job->resolved));
     at = map_at(&pl->ids, job->id, -1);
     if (at < 0) {

@@ -180,7 +180,9 @@ static const struct node *default_node(struct spec *sp, const struct method *m,
         diags ? json_parse(text, (int64_t)strlen(text), "default", diags) : NULL;
     struct node *node = NULL;
 
-    if (diags && !doc)
+    if (diags && !doc && diags_code(diags) == ERR_MEMORY)
+        err_set(&sp->err, ERR_MEMORY, "not enough memory for the options of %s", m->name);
+    else if (diags && !doc)
         BUG("default of %s.%s is no JSON: %s", m->name, o->name, text);
     if (doc && spec_keep(sp, doc, "default", ".", true) == 0)
         node = node_from_json(sp, json_root(doc), sp->source[sp->n_sources - 1]);

@@ -84,6 +84,8 @@ static void spoil(struct fix *f, struct kept *k, const char *id, int64_t every)
             put_byte(k, at, (unsigned char)k->bytes[at]);
         }
     }
+    print_message("%d bytes of %s changed in turn\n", (int)k->len,
+                  strrchr(k->path, '/') + 1);
     free(k->bytes);
 }
 
