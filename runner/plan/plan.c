@@ -383,12 +383,12 @@ static int64_t intern(struct planner *pl, struct job *job, const char *raw)
 
     if (at >= 0)
         return share_record(pl, at, job) ? -1 : at;
-    job->resolved = text_canonical(pl->plan->arena, raw);
+    job->resolved = text_canonical(pl->plan->arena, raw, &pl->sp->err);
     key = arena_strdup(pl->plan->arena, raw);
     if (arena_failed(pl->plan->arena, &pl->sp->err))
         return -1;
     if (!job->resolved)
-        return err_set(&pl->sp->err, ERR_MEMORY, "not enough memory for the plan");
+        return -1;
     sha256_text(job->id, job->resolved, strlen(job->resolved));
     at = map_at(&pl->ids, job->id, -1);
     if (at < 0) {

@@ -208,7 +208,9 @@ static bool left_out(struct spec *sp, const struct method *m, const struct optio
     for (const char *const *name = m->later; name && *name; name++)
         if (!strcmp(*name, o->name)) {
             def = default_node(sp, m, o, o->def);
-            return def && !strcmp(node_canonical(sp, def), node_canonical(sp, v));
+            const char *a = def ? node_canonical(sp, def) : NULL;
+            const char *b = node_canonical(sp, v);
+            return a && b && !strcmp(a, b);
         }
     return false;
 }

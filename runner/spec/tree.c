@@ -344,12 +344,11 @@ void node_write(struct json_writer *w, const struct node *v)
     }
 }
 
-const char *text_canonical(struct arena *arena, const char *json)
+const char *text_canonical(struct arena *arena, const char *json, struct err *err)
 {
     struct strbuf out = STRBUF_INIT;
-    struct err err = ERR_INIT;
     const char *text = NULL;
-    struct diags *diags = diags_new(&err);
+    struct diags *diags = diags_new(err);
     struct json_doc *doc = NULL;
 
     if (diags)
@@ -358,9 +357,11 @@ const char *text_canonical(struct arena *arena, const char *json)
         BUG("what we wrote is no JSON: %s", json);
     if (doc) {
         json_canonical(json_root(doc), &out);
-        if (!strbuf_failed(&out, &err))
+        if (!strbuf_failed(&out, err))
             text = arena_strdup(arena, strbuf_text(&out));
     }
+    if (!text)
+        err_set(err, ERR_MEMORY, "not enough memory for the spec");
     json_doc_free(doc);
     diags_free(diags);
     strbuf_release(&out);
@@ -378,7 +379,7 @@ const char *node_canonical(struct spec *sp, const struct node *v)
     if (!strbuf_failed(&out, &sp->err)) {
         bool plain = v->kind != JSON_OBJECT && v->kind != JSON_ARRAY;
         text = plain ? arena_strdup(sp->arena, strbuf_text(&out))
-                     : text_canonical(sp->arena, strbuf_text(&out));
+                     : text_canonical(sp->arena, strbuf_text(&out), &sp->err);
     }
     strbuf_release(&out);
     return text;

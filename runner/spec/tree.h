@@ -164,7 +164,7 @@ int64_t node_count(const struct node *v);
 void node_write(struct json_writer *w, const struct node *v);
 /* RFC 8785 text, in the arena. */
 const char *node_canonical(struct spec *sp, const struct node *v);
-const char *text_canonical(struct arena *arena, const char *json);
+const char *text_canonical(struct arena *arena, const char *json, struct err *err);
 /* For messages: short canonical text. */
 const char *node_show(struct spec *sp, const struct node *v);
 
