@@ -160,11 +160,11 @@ static int choice(struct reader *r, const struct json *object, const char *key,
     const char *text = read_text(r, object, key, otherwise);
     struct strbuf sb = STRBUF_INIT;
 
-    for (int i = 0; names[i]; i++) {
+    for (int i = 0; names[i]; i++)
         if (strcmp(names[i], text) == 0)
             return i;
+    for (int i = 0; names[i]; i++)
         strbuf_printf(&sb, "%s\"%s\"", i ? names[i + 1] ? ", " : " or " : "", names[i]);
-    }
     json_error(r->doc, json_get(object, key), r->diags, "\"%s\" is \"%s\"; it must be %s",
                key, text, strbuf_text(&sb));
     strbuf_release(&sb);
