@@ -10,11 +10,12 @@ shift
 seconds=${FUZZ_SECONDS:-3600} runs=${FUZZ_RUNS:-10000000} jobs=${FUZZ_JOBS:-1}
 san='-fsanitize=address,undefined,fuzzer-no-link -fno-sanitize-recover=undefined -fno-omit-frame-pointer'
 make -s CC=clang BUILD="$build" CFLAGS='-O1 -g' SAN="$san" "$build/libretort.a"
-[ $# -gt 0 ] || set -- $(ls tests/fuzz/fuzz_*.c | sed 's|.*/fuzz_||; s|\.c$||')
+# shellcheck disable=SC2046 # a list of words
+[ $# -gt 0 ] || set -- $(for f in tests/fuzz/fuzz_*.c; do basename "${f#*fuzz_}" .c; done)
 mkdir -p "$build/found"
 for t; do
     # shellcheck disable=SC2046,SC2086 # lists of words
-    [ "$build/fuzz_$t" -nt "$build/libretort.a" ] || clang -std=c11 -D_GNU_SOURCE -DRETORT_FUZZ -Iinclude -O1 -g \
+    clang -std=c11 -D_GNU_SOURCE -DRETORT_FUZZ -Iinclude -Itests -O1 -g \
         -fsanitize=address,undefined,fuzzer -fno-sanitize-recover=undefined -o "$build/fuzz_$t" "tests/fuzz/fuzz_$t.c" \
         "$build/libretort.a" $(make -s libs) -lcmocka
 done

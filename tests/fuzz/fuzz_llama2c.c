@@ -1,4 +1,4 @@
-/* Checkpoints of llama2.c from strangers: every tensor that is told of lies in the file. */
+/* Checkpoints of llama2.c from strangers: every tensor told of lies in the file. */
 #include "replay.h"
 
 #include "../../engine/formats/llama2c.h"
