@@ -96,8 +96,8 @@ void result_print(const struct result *r);
 
 /* ---- keep.c: finished cases, so that a run that was stopped goes on ---- */
 
-/* What was measured under this name by this build in this way, or NULL; with BENCH=kept in
- * any way. */
+/* What was measured under this name by this build in this way, or NULL; with BENCH=kept
+ * in any way. */
 char *kept_load(const struct setup *s, const char *name);
 bool kept_is(const struct setup *s, const char *name);
 int kept_save(const struct setup *s, const char *name, const char *text, struct err *err);

@@ -1,7 +1,8 @@
 /*
  * Finished cases are kept in FOLDER/kept, one file for each name, with the digest of all
  * that decides their figures: the programs, the peer's script and Python, the processor
- * and threads; and with the rounds and peers that were asked for. A run that was stopped, or that asks for more, measures the rest.
+ * and threads; and with the rounds and peers that were asked for. A run that was stopped,
+ * or that asks for more, measures the rest.
  */
 #include "driver.h"
 

@@ -236,6 +236,9 @@ def make_side(folder, path, work, dtype, setting, threads, total, teacher):
     attention = setting if setting in ("eager", "sdpa") else "sdpa"
     model = KINDS[kind].from_pretrained(folder, attn_implementation=attention)
     bf16, compiled = dtype == "bf16", setting == "compile"
+    if compiled:  # one form of input, or it compiles once more
+        for batch in batches:
+            batch.setdefault("attention_mask", torch.ones_like(batch["input_ids"]))
     if setting == "onnx":
         return OnnxEvaluator(model, batches, folder, threads)
     if work in ("kd", "kd-cached"):
