@@ -122,8 +122,10 @@ static int digest_files(char hex[SHA256_HEX], const char *dir, struct err *err)
     return rc;
 }
 
-/* Digest of one file or folder of data, or of a checkpoint's folder; remembered. */
-static const char *remembered(struct planner *pl, const char *path, bool folder,
+/* What a path is: a file alone, files or a folder of them, a checkpoint's folder. */
+enum whose { OF_FILE, OF_DATA, OF_MODEL };
+
+static const char *remembered(struct planner *pl, const char *path, enum whose whose,
                               struct err *err)
 {
     char hex[SHA256_HEX];
@@ -131,9 +133,9 @@ static const char *remembered(struct planner *pl, const char *path, bool folder,
 
     if (at >= 0)
         return pl->digest[at];
-    if (folder              ? hf_digest(hex, path, err)
-        : file_is_dir(path) ? digest_files(hex, path, err)
-                            : sha256_file(hex, path, err))
+    if (whose == OF_MODEL                       ? hf_digest(hex, path, err)
+        : whose == OF_DATA && file_is_dir(path) ? digest_files(hex, path, err)
+                                                : sha256_file(hex, path, err))
         return NULL;
     return remember(pl, path, hex, err);
 }
@@ -171,7 +173,7 @@ const char *digest_folder(struct planner *pl, const char *path, struct err *err)
         err_set(err, ERR_MISSING, "there is no folder %s", path);
         return NULL;
     }
-    return remembered(pl, path, true, err);
+    return remembered(pl, path, OF_MODEL, err);
 }
 
 /* One digest of all files of a split, or of the first that is there. */
@@ -184,7 +186,7 @@ static const char *digest_all(struct planner *pl, const char *dir,
 
     for (int i = 0; files[i]; i++) {
         char *path = path_join(dir, files[i], err);
-        one = path ? remembered(pl, path, false, err) : NULL;
+        one = path ? remembered(pl, path, OF_DATA, err) : NULL;
         free(path);
         if (!one)
             goto done;
@@ -213,7 +215,7 @@ static const char *digest_split(struct planner *pl, const char *dir,
         if (!has_file(dir, *files))
             continue;
         char *path = path_join(dir, *files, err);
-        digest = path ? remembered(pl, path, false, err) : NULL;
+        digest = path ? remembered(pl, path, OF_FILE, err) : NULL;
         free(path);
         return digest;
     }

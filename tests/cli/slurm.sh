@@ -41,6 +41,9 @@ until_true "both trainings run" 'test "$(squeue -h -t R -j $trained | wc -l)" = 
 until_true "both have begun to train" '"$RETORT" watch spec.json --once | grep -c "step [1-9]" | grep -q 2'
 "$RETORT" watch spec.json --once > log
 grep -q '^trained  *2  *0  *2  *0  *0$' log || fail "watch does not count two that work"
+# (A fast machine would end the other meanwhile: it is stopped, and its node dies with it.)
+other=$("$RETORT" watch spec.json --once | sed -n 's/^\([0-9a-f]*\)  *trained  *seed=2 .*/\1/p')
+kill -STOP "$(sed -n 's/^pid //p' runs/??/"$other"*/lease)" || fail "nobody works on $other"
 scancel --batch --signal=USR1 "${trained}_0"
 until_true "it is queued again" 'grep -qs "1 to do" runs/slurm/*/"${trained}_0".log'
 until_true "it goes on" 'grep -qs "goes on at step" runs/slurm/*/"${trained}_0".log'
