@@ -2,6 +2,8 @@
 # The page of a sweep in Chromium, at 400 and 1,400 pixels, light and dark: tests/browser/report.js looks for faults.
 fail() { echo "$*"; exit 1; }
 command -v chromium > /dev/null || { echo "chromium is not here"; exit 77; }
+timeout 100 chromium --headless --no-sandbox --disable-gpu --user-data-dir="$PWD/profile" --dump-dom about:blank > log 2>&1 ||
+    { cat log; echo "chromium does not start here"; exit 77; }
 cat > spec.json <<'END'
 {"retort": 1, "name": "a page <b>of</b> \"all\"", "seeds": [1, 2],
  "stages": {

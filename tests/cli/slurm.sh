@@ -26,7 +26,11 @@ until_true() { n=0; until eval "$2"; do n=$((n + 1)); test $n -lt 3000 || fail "
 results here > one
 
 trap 'cluster_stop "$there"' EXIT
-cluster_start "$there" > log 2>&1 || fail "Slurm does not start"
+if ! cluster_start "$there" > log 2>&1; then # some containers forbid what its daemons need
+    cat log
+    echo "Slurm does not start here"
+    exit 77
+fi
 "$RETORT" run spec.json --launch slurm > log 2>&1 || fail "nothing was submitted"
 grep -q '^Submitted 12 jobs as 10 tasks of 4 arrays: ' log || fail "not twelve jobs as ten tasks of four arrays"
 "$RETORT" run spec.json --launch slurm > log 2>&1 || fail "submitting twice fails"
