@@ -51,6 +51,7 @@ NodeName=one NodeHostname=$host NodeAddr=127.0.0.1 Port=$((port + 1)) CPUs=2 Rea
 NodeName=two NodeHostname=$host NodeAddr=127.0.0.1 Port=$((port + 2)) CPUs=2 RealMemory=1000
 PartitionName=main Nodes=one,two Default=YES MaxTime=INFINITE State=UP
 END_OF_CONF
+    echo 'CgroupPlugin=cgroup/v1' > "$D/cgroup.conf" # a container may have none; this one asks late
     export SLURM_CONF="$D/slurm.conf"
     munged --force --key-file="$D/munge.key" --socket="$D/munge.sock" --pid-file="$D/munge.pid" \
         --log-file="$D/munge.log" --seed-file="$D/munge.seed" || return 1
