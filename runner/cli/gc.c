@@ -24,7 +24,7 @@ struct garbage {
     struct run_info *run;
     int64_t n;
     bool *kept;
-    int64_t *todo, n_todo; /* kept, and not yet looked into */
+    int64_t *pending, n_pending; /* kept, and not yet looked into */
     int64_t goes;
 };
 
@@ -44,7 +44,7 @@ static void keep(struct garbage *g, const char *id)
     if (!r || g->kept[r - g->run])
         return;
     g->kept[r - g->run] = true;
-    g->todo[g->n_todo++] = r - g->run;
+    g->pending[g->n_pending++] = r - g->run;
 }
 
 /* Every id that stands in a text: /resolved names what the run was made of. */
@@ -106,18 +106,18 @@ static int find(struct garbage *g, struct err *err)
         return -1;
     qsort(g->run, (size_t)g->n, sizeof *g->run, by_id);
     g->kept = mem_new(g->n, sizeof *g->kept, err);
-    g->todo = mem_new(g->n, sizeof *g->todo, err);
-    if (!g->kept || !g->todo || keep_specs(g, err) || keep_marked(g, err))
+    g->pending = mem_new(g->n, sizeof *g->pending, err);
+    if (!g->kept || !g->pending || keep_specs(g, err) || keep_marked(g, err))
         return -1;
-    if (g->n && !g->n_todo)
+    if (g->n && !g->n_pending)
         return err_set(
             err, ERR_INPUT,
             "%s: no run has a label or a note, and no SPEC is given: all would "
             "go. Give the specs that you work with, or label what you keep; "
             "all together go by removing the folder",
             store_dir(g->store));
-    while (g->n_todo)
-        look_into(g, g->run[g->todo[--g->n_todo]].id);
+    while (g->n_pending)
+        look_into(g, g->run[g->pending[--g->n_pending]].id);
     for (int64_t i = 0; i < g->n; i++)
         g->goes += !g->kept[i];
     return 0;
@@ -218,7 +218,7 @@ static int run(const void *given)
         tell(&g, bytes);
     store_use_end(use);
     store_close(g.store);
-    free(g.todo);
+    free(g.pending);
     free(g.kept);
     free(g.run);
     if (rc) {

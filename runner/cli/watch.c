@@ -39,6 +39,11 @@ static void on_signal(int sig)
 
 /* ---- looking ---- */
 
+static bool is_failed(const struct run_info *r)
+{
+    return r->state == RUN_DAMAGED || (r->state == RUN_PARTIAL && *r->failure);
+}
+
 /* What is sealed stays so: it is not looked at again. */
 static int look(struct sight *s, struct store *store, struct err *err)
 {
@@ -49,7 +54,7 @@ static int look(struct sight *s, struct store *store, struct err *err)
             return -1;
         s->done += r->state == RUN_SEALED;
         s->working += r->state == RUN_ACTIVE;
-        s->failed += r->state == RUN_DAMAGED || (r->state == RUN_PARTIAL && *r->failure);
+        s->failed += is_failed(r);
     }
     s->waiting = s->plan->n - s->done - s->working - s->failed;
     return 0;
@@ -85,8 +90,7 @@ static int put_stages(struct strbuf *out, const struct sight *s, struct err *err
             n++;
             own.done += r->state == RUN_SEALED;
             own.working += r->state == RUN_ACTIVE;
-            own.failed +=
-                r->state == RUN_DAMAGED || (r->state == RUN_PARTIAL && *r->failure);
+            own.failed += is_failed(r);
         }
         grid_put(g, stage);
         grid_printf(g, "%lld", (long long)n);
@@ -176,7 +180,7 @@ static int put_failed(struct strbuf *out, const struct sight *s, struct err *err
 
     for (int64_t i = 0; g && i < s->plan->n && n < ROWS_MAX; i++) {
         const struct run_info *r = &s->run[i];
-        if (!*r->failure || (r->state != RUN_DAMAGED && r->state != RUN_PARTIAL))
+        if (!is_failed(r))
             continue;
         n++;
         grid_printf(g, "%.10s", s->plan->job[i].id);

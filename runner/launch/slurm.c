@@ -308,7 +308,7 @@ struct submission {
     int64_t *depth, *group; /* of each job; group -1: not ours to submit */
     int64_t *owner;         /* Slurm's id of the array that does it already, or 0 */
     struct group *g;
-    int64_t n_groups, n_arrays;
+    int64_t n_groups;
 };
 
 static bool to_do(const struct job *j)
@@ -567,7 +567,6 @@ static int submit_group(struct submission *s, int64_t g, struct strbuf *text,
                      note_array(s, g, err)
                  ? -1
                  : 0;
-        s->n_arrays += !rc;
     }
     strbuf_release(&after);
     return rc;
@@ -638,11 +637,11 @@ static void tell_result(const struct submission *s)
     for (int64_t g = 0; g < s->n_groups; g++) {
         r->jobs += s->g[g].n;
         r->tasks += s->g[g].tasks;
+        r->arrays += s->g[g].arrays;
         for (int64_t k = 0; k < s->g[g].arrays; k++)
             strbuf_printf(&r->ids, "%s%lld", r->ids.len ? " " : "",
                           (long long)s->g[g].array[k]);
     }
-    r->arrays = s->n_arrays;
     strbuf_puts(&r->dir, s->dir);
 }
 
